@@ -1,0 +1,1 @@
+"""Reference methods, one file each: the paper's stages used alone, and their bounds."""

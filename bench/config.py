@@ -1,0 +1,64 @@
+"""What determines a result, and nothing else: the run's configuration and its name."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from bench.digest import digest_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+NUMERICS = 1
+"""Raised by hand when a change of our code changes numbers; tests/test_golden.py says when."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """All that determines one trial's result. Never a path, a device name or a date.
+
+    Attributes:
+        method: the method's name.
+        settings: dotted hyperparameters that differ from the preset.
+        params: every hyperparameter, resolved.
+        preset: "paper", "fast" or "smoke".
+        code: "builtin-<numerics version>", or a digest of a plug-in's own modules.
+        learns_from: "source", or "target" for a supervised upper bound.
+        shift: the fields of `bench.suites.Shift`.
+        seed: the trial's seed.
+        backbone: name of the task network.
+        weights: its initial weights; "random" for all of ours so far.
+        budget: training steps that the trial may take.
+        data: digest of all training images, the source's labels, and the images that score.
+        precision: of the arithmetic.
+    """
+
+    method: str
+    settings: Mapping[str, Any]
+    params: Mapping[str, Any]
+    preset: str
+    code: str
+    learns_from: str
+    shift: Mapping[str, Any]
+    seed: int
+    backbone: str
+    budget: int
+    data: str
+    weights: str = "random"
+    precision: str = "float32"
+
+    @property
+    def run_id(self) -> str:
+        """The run folder's name: method, shift and seed for the reader, a digest for the rest."""
+        return f"{self.method}-{self.shift['name']}-{self.seed}-{digest_of(asdict(self))[:12]}"
+
+    def stage_identity(self, task: str, threads: int) -> str:
+        """Return the digest of all that a stage depends on beside itself and earlier stages.
+
+        Args:
+            task: digest of the task that the method sees.
+            threads: a different number of threads adds up in a different order.
+        """
+        code = self.code
+        return digest_of(task, self.backbone, self.weights, self.precision, code, threads)

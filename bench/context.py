@@ -1,0 +1,412 @@
+"""What the harness does for every method so that none repeats it: stages, steps, resume."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, overload
+
+import torch
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
+from bench.digest import canonical_json, digest_of
+from bench.errors import BenchError, BudgetError, DivergedError
+from bench.files import atomic_path
+from bench.seeding import generator_from, seed_everything
+from bench.stages import StageStore, load_weights, save_weights
+from bench.task import Images, LabeledImages
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from torch import Tensor, nn
+
+CANDIDATES = 5
+"""Checkpoints kept of a stage's network, evenly spaced, the last one at its end."""
+
+SNAPSHOT_EVERY = 500
+"""Upper bound, in steps, on the work that a killed run repeats (a twentieth of the loop if less)."""
+
+
+class Stateful(Protocol):
+    """Anything that can be saved and restored: modules, optimisers, schedules, image pools."""
+
+    def state_dict(self) -> dict[str, object]:
+        """Return tensors and plain values."""
+        ...
+
+    def load_state_dict(self, state: dict[str, object], /) -> object:
+        """Restore what `state_dict` returned."""
+        ...
+
+
+@dataclass(eq=False)
+class Step:
+    """One iteration of a training loop; it hands out that iteration's batches."""
+
+    index: int
+    """0-based position in the loop."""
+
+    _order: Callable[[Images | LabeledImages, int, int], Tensor] = field(repr=False)
+
+    @overload
+    def batch(self, images: LabeledImages, size: int) -> tuple[Tensor, Tensor]: ...
+    @overload
+    def batch(self, images: Images, size: int) -> Tensor: ...
+    def batch(self, images: Images | LabeledImages, size: int) -> Tensor | tuple[Tensor, Tensor]:
+        """Return this step's batch: a pure function of (seed, stage, step) and `size`.
+
+        Images are float32 (size, c, h, w) in -1..1, labels int64 (size,). Every image comes once
+        before any comes again. Asking twice in one step gives the same batch.
+        """
+        return images[self._order(images, self.index, size)]
+
+
+@dataclass(eq=False)
+class _Scope:
+    """The stage that is running now."""
+
+    name: str
+    folder: Path
+    module: nn.Module | None = None
+    loops: int = 0
+    steps: int = 0
+    seconds: float = 0.0
+    stop: str | None = None
+    lines: list[str] = field(default_factory=list)
+    position: tuple[int, int] = (0, 0)
+
+
+@dataclass(eq=False)
+class StageResult:
+    """What one stage of a finished trial left behind."""
+
+    name: str
+    key: str
+    folder: Path | None
+    module: nn.Module
+    steps: int
+    seconds: float
+    stop: str | None
+    cached: bool
+
+
+class Context:
+    """A trial's harness: the backbone, the training loop, the stage cache and the log.
+
+    Methods receive one and use `network`, `stage`, `steps`, `log`, `stop` and `device`.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int,
+        device: torch.device,
+        network: Callable[[], nn.Module],
+        workspace: Path,
+        store: StageStore,
+        identity: str,
+        budget: int,
+        on_step: Callable[[str, int, int], None] | None = None,
+    ) -> None:
+        """Set up one trial.
+
+        Args:
+            seed: the trial's seed.
+            device: where networks and images live.
+            network: builds the trial's backbone.
+            workspace: a folder of this trial's own, for unfinished stages.
+            store: the cache of finished stages, shared between trials.
+            identity: digest of all that a stage depends on beside its own parameters and the
+                stages before it: task, backbone, threads, numerics version, plug-in code.
+            budget: training steps that the trial may take, over all stages.
+            on_step: called with (stage, steps done, steps in all), for progress bars.
+        """
+        self.device = device
+        self.seed = seed
+        self.stages: list[StageResult] = []
+        self._network = network
+        self._workspace = workspace
+        self._store = store
+        self._identity = identity
+        self._budget = budget
+        self._on_step = on_step or (lambda *_: None)
+        self._spent = 0
+        self._inside_step = False
+        self._orders: dict[tuple[object, ...], Tensor] = {}
+        self._scope = _Scope("fit", workspace / "fit")
+
+    def network(self) -> nn.Module:
+        """Return a new backbone on the device, with `features(x)` and `classify(f)`.
+
+        ``net(x)`` is both: images float32 (b, c, h, w) in -1..1 to logits (b, k). Its initial
+        weights depend on (seed, stage) alone.
+        """
+        return self._network().to(self.device)
+
+    def log(self, **values: float) -> None:
+        """Append one line of plain numbers to the trial's ``metrics.jsonl``."""
+        loop, step = self._scope.position
+        line = {"stage": self._scope.name, "loop": loop, "step": step, **values}
+        finite = {k: v if _is_finite(v) else None for k, v in line.items()}
+        self._scope.lines.append(canonical_json(finite))
+
+    def stop(self, reason: str) -> None:
+        """End the current loop after this step, and record why."""
+        self._scope.stop = reason
+
+    def stage(
+        self,
+        name: str,
+        *,
+        params: object,
+        build: Callable[[], nn.Module],
+        train: Callable[[nn.Module], object],
+    ) -> nn.Module:
+        """Return the trained module of a named piece of work, from the cache if it is there.
+
+        Args:
+            name: the stage's name; with the seed, it decides the random state.
+            params: every hyperparameter that `train` and `build` use (a dataclass or plain data).
+            build: makes the untrained module; may start from a copy of an earlier stage's result.
+            train: trains the module in place.
+
+        The key is a digest of `params`, of the stages that came before in this trial and of the
+        trial's identity (see `Context`). The module comes back frozen and in evaluation mode, so
+        that a hit and a miss leave the same behind; to train on, copy it in a later `build`.
+
+        Example::
+
+            f_s = ctx.stage("source", params=self.source, build=ctx.network,
+                            train=lambda net: train_classifier(net, task.source, self.source, ctx))
+        """
+        if any(name == done.name for done in self.stages):
+            message = f"stage '{name}' was used twice in one trial; give each stage its own name"
+            raise BenchError(message)
+        before = [done.key for done in self.stages]
+        key = digest_of(self._identity, self.seed, name, canonical_json(params), before)[:32]
+        seed_everything(self.seed, name)
+        module = build().to(self.device).requires_grad_(requires_grad=True)
+        meta = self._store.load(key, module)
+        cached = meta is not None
+        if meta is None:
+            meta = self._compute(name, key, module, train)
+        self._spent += int(meta["steps"]) if cached else 0
+        module.zero_grad(set_to_none=True)
+        module.eval().requires_grad_(requires_grad=False)
+        seed_everything(self.seed, name, "end")
+        self.stages.append(
+            StageResult(
+                name,
+                key,
+                self._store.folder(key),
+                module,
+                int(meta["steps"]),
+                float(meta["seconds"]),
+                meta["stop"],
+                cached,
+            )
+        )
+        return module
+
+    def _compute(
+        self, name: str, key: str, module: nn.Module, train: Callable[[nn.Module], object]
+    ) -> dict[str, object]:
+        outer, self._scope = self._scope, _Scope(name, self._workspace / key, module)
+        scope = self._scope
+        scope.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            module.train()
+            started, looped = time.perf_counter(), scope.seconds
+            train(module)
+            outside = time.perf_counter() - started - (scope.seconds - looped)
+            _check_finite(module, name, scope.steps)
+            self._write_log()
+            meta = {
+                "name": name,
+                "steps": scope.steps,
+                "seconds": scope.seconds + max(0.0, outside),
+                "stop": scope.stop,
+            }
+            self._store.save(key, scope.folder, module, meta)
+        finally:
+            self._scope = outer
+        return meta
+
+    def steps(self, n: int, state: Mapping[str, Stateful] | None = None) -> Iterator[Step]:
+        """Iterate over the `n` steps of a training loop, resuming where a killed run was.
+
+        Args:
+            n: number of steps; the loop may end earlier through `stop`.
+            state: everything that changes while training, by name: networks, optimisers,
+                schedules, image pools. The stage's own module is always included.
+
+        Before each step every random generator is seeded from (seed, stage, step), so that a
+        resumed run takes the very steps that an uninterrupted one takes.
+
+        Raises:
+            BudgetError: the trial's budget is smaller than what the method asked for.
+            DivergedError: a network or optimiser holds NaN or infinity.
+
+        Example::
+
+            for step in ctx.steps(1000, {"optimizer": optimizer}):
+                x, y = step.batch(task.source, 128)
+                ...
+        """
+        scope, loop = self._scope, self._scope.loops
+        scope.loops += 1
+        scope.stop = None
+        saved: dict[str, Stateful] = dict(state or {})
+        if scope.module is not None:
+            saved["module"] = scope.module
+        snapshot = scope.folder / f"loop-{loop}.pt"
+        seconds_before = scope.seconds
+        done = self._restore(snapshot, saved)
+        self._charge(done)
+        if self._spent + n - done > self._budget:
+            raise BudgetError(
+                f"stage '{scope.name}' asks for {n} steps, but {self._budget - self._spent + done}"
+                f" of the trial's budget of {self._budget} are left."
+                " Lower the method's steps or raise --budget."
+            )
+        every = max(1, min(SNAPSHOT_EVERY, n // 20))
+        candidates = {math.ceil(n * (i + 1) / CANDIDATES) for i in range(CANDIDATES)}
+        clock = time.perf_counter()
+        elapsed = scope.seconds - seconds_before
+        for index in range(done, n):
+            if scope.stop is not None:
+                break
+            seed_everything(self.seed, scope.name, loop, index)
+            scope.position = (loop, index)
+            with self._counting():
+                yield Step(index, self._batch_order)
+            self._charge(1)
+            done = index + 1
+            if done in candidates or scope.stop is not None:
+                self._keep_candidate(done)
+            if done % every == 0 or done == n or scope.stop is not None:
+                scope.seconds = seconds_before + elapsed + time.perf_counter() - clock
+                self._snapshot(snapshot, saved, done, scope.seconds - seconds_before)
+            self._on_step(scope.name, done, n)
+        scope.steps += done
+
+    def _restore(self, snapshot: Path, saved: dict[str, Stateful]) -> int:
+        """Load what a killed run left of this loop; return the steps it had finished."""
+        if not snapshot.exists():
+            return 0
+        content = torch.load(snapshot, map_location=self.device, weights_only=True)
+        for name, target in saved.items():
+            target.load_state_dict(content["state"][name])
+        self._scope.lines = list(content["lines"])
+        self._scope.seconds += float(content["seconds"])
+        self._scope.stop = content["stop"]
+        return int(content["done"])
+
+    def _snapshot(
+        self, path: Path, saved: dict[str, Stateful], done: int, seconds: float
+    ) -> None:
+        state = {name: source.state_dict() for name, source in saved.items()}
+        for name, source in saved.items():
+            if isinstance(source, torch.nn.Module):
+                _check_finite(source, self._scope.name, done, name)
+        content = {
+            "done": done,
+            "stop": self._scope.stop,
+            "seconds": seconds,
+            "lines": self._scope.lines,
+            "state": state,
+        }
+        with atomic_path(path) as temporary:
+            torch.save(content, temporary)
+
+    def _keep_candidate(self, step: int) -> None:
+        """Save the stage's network for checkpoint selection, if it is a task network."""
+        module = self._scope.module
+        if module is not None and hasattr(module, "classify"):
+            save_weights(module, self._scope.folder / "checkpoints" / f"{step:08d}.safetensors")
+
+    def _write_log(self) -> None:
+        text = "".join(line + "\n" for line in self._scope.lines)
+        (self._scope.folder / "metrics.jsonl").write_text(text, encoding="utf-8")
+
+    def _batch_order(self, images: Images | LabeledImages, step: int, size: int) -> Tensor:
+        """Return positions step*size..(step+1)*size of an endless stream of permutations."""
+        n = len(images)
+        first, last = step * size, (step + 1) * size
+        parts = []
+        for epoch in range(first // n, (last - 1) // n + 1):
+            order = self._permutation(images.role, epoch, n)
+            parts.append(order[max(first - epoch * n, 0) : last - epoch * n])
+        return torch.cat(parts)
+
+    def _permutation(self, role: str, epoch: int, n: int) -> Tensor:
+        loop, _ = self._scope.position
+        name = (self.seed, self._scope.name, loop, role, epoch, n)
+        if name not in self._orders:
+            stale = [k for k in self._orders if k[:4] != name[:4] or k[4] < epoch - 1]
+            for old in stale:
+                if old[3] == role:
+                    del self._orders[old]
+            order = torch.randperm(n, generator=generator_from(*name))
+            self._orders[name] = order.to(self.device)
+        return self._orders[name]
+
+    def _charge(self, steps: int) -> None:
+        self._spent += steps
+
+    @contextlib.contextmanager
+    def _counting(self) -> Iterator[None]:
+        self._inside_step = True
+        try:
+            yield
+        finally:
+            self._inside_step = False
+
+    @contextlib.contextmanager
+    def enforcing_budget(self) -> Iterator[None]:
+        """Count optimiser steps taken outside `steps` too, and end a trial that overruns."""
+
+        def count(*_: object) -> None:
+            if self._inside_step:
+                return
+            self._charge(1)
+            self._scope.steps += 1
+            if self._spent > self._budget:
+                raise BudgetError(
+                    f"the method kept training past its budget of {self._budget} steps."
+                    " Loop over ctx.steps(n), which ends by itself, or raise --budget."
+                )
+
+        hook = register_optimizer_step_post_hook(count)
+        try:
+            yield
+        finally:
+            hook.remove()
+
+    @property
+    def steps_taken(self) -> int:
+        """Training steps of the whole trial, those of cached stages included."""
+        return self._spent
+
+    @property
+    def unstaged_log(self) -> list[str]:
+        """Log lines written outside any stage."""
+        return self._scope.lines
+
+
+def _is_finite(value: object) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def _check_finite(module: nn.Module, stage: str, step: int, name: str = "network") -> None:
+    for key, tensor in module.state_dict().items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise DivergedError(f"{name}.{key} holds NaN or infinity at step {step} of '{stage}'")
+
+
+__all__ = ["Context", "StageResult", "Stateful", "Step", "load_weights"]

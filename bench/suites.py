@@ -1,0 +1,103 @@
+"""Shifts, suites, and the built-in ones. Plain data: importing this loads no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True)
+class Shift:
+    """One source domain, one target domain, and the preprocessing that every method shares.
+
+    Attributes:
+        name: as in ``--shift NAME``.
+        source: name of the source domain.
+        target: name of the target domain.
+        size: height and width, in pixels, that images of both domains are resized to.
+        channels: 1 (grey) or 3 (RGB).
+        backbone: the task network if ``--backbone`` does not say otherwise.
+        protocol: which images train and which score; results of different protocols never mix.
+        interpolation: of the resize, always antialiased.
+    """
+
+    name: str
+    source: str
+    target: str
+    size: int = 28
+    channels: int = 1
+    backbone: str = "lenet"
+    protocol: str = "full"
+    interpolation: str = "bilinear"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of a suite: a method, and what the suite changes in its preset.
+
+    Attributes:
+        label: the row's name in tables.
+        method: a method's name.
+        settings: dotted hyperparameters, as in ``--set``; they count as part of the suite.
+    """
+
+    label: str
+    method: str
+    settings: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A set of shifts and the methods compared on them."""
+
+    name: str
+    about: str
+    shifts: tuple[Shift, ...]
+    entries: tuple[Entry, ...]
+
+
+MNIST_TO_USPS = Shift("mnist2usps", "mnist", "usps")
+USPS_TO_MNIST = Shift("usps2mnist", "usps", "mnist")
+SVHN_TO_MNIST = Shift("svhn2mnist", "svhn", "mnist", size=32, channels=3, backbone="dtn")
+PRINTED_TO_HANDWRITTEN = Shift("printed2handwritten", "printed", "handwritten")
+HANDWRITTEN_TO_PRINTED = Shift("handwritten2printed", "handwritten", "printed")
+
+METHODS = (
+    Entry("source-only", "source-only"),
+    Entry("adda", "adda"),
+    Entry("cycada", "cycada"),
+    Entry("target-only", "target-only"),
+)
+
+MINI = Suite(
+    "mini",
+    "Embedded: digits rendered from fonts, and UCI handwriting. No download.",
+    (PRINTED_TO_HANDWRITTEN, HANDWRITTEN_TO_PRINTED),
+    METHODS,
+)
+
+DIGITS = Suite(
+    "digits",
+    "Table 2 of the paper: MNIST, USPS and SVHN.",
+    (MNIST_TO_USPS, USPS_TO_MNIST, SVHN_TO_MNIST),
+    METHODS,
+)
+
+DIGITS_ABLATION = Suite(
+    "digits-ablation",
+    "Table 3 of the paper: what each part of CyCADA contributes.",
+    (SVHN_TO_MNIST,),
+    (
+        Entry("source-only", "source-only"),
+        Entry("cycada, no feature adaptation, no semantic loss", "cycada",
+              {"feature": None, "pixel.semantic": "none"}),
+        Entry("cycada, no feature adaptation", "cycada", {"feature": None}),
+        Entry("cycada, no cycle consistency", "cycada", {"pixel.cycle": 0.0}),
+        Entry("cycada, no pixel adaptation", "cycada", {"pixel": None}),
+        Entry("cycada", "cycada"),
+        Entry("target-only", "target-only"),
+    ),
+)

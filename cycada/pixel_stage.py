@@ -1,0 +1,331 @@
+"""Equations 2 to 4: learn to translate images between the domains."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from bench.api import Translator
+from torch import nn
+
+from cycada.discriminators import PatchDiscriminator
+from cycada.generators import ResNetGenerator, UnshuffleGenerator
+from cycada.image_pool import ImagePool
+from cycada.losses import cycle_loss, lsgan, semantic_loss
+from cycada.schedule import hold_then_fall, total_steps
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from bench.api import Context, Task
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Pixel:
+    """Hyperparameters of the pixel stage; the defaults are the paper's for digits.
+
+    Attributes:
+        epochs: passes over the larger of the two image sets.
+        max_steps: an upper bound on the steps; None for no bound.
+        batch: images a step from each domain.
+        lr: Adam's learning rate, constant for half of the steps and then falling to zero.
+        beta1: Adam's first momentum.
+        generator: "resnet" (CycleGAN's) or "unshuffle" (lean; see `cycada.generators`).
+        filters: width of the generators.
+        blocks: residual blocks of the generators.
+        size: height and width at which the generators work; images are resized to it and back.
+            None works at the images' own size.
+        discriminator_filters: width of the patch discriminators.
+        discriminator_layers: their strided layers.
+        gan_source_to_target: weight of Equation 2 for G_ST; 0 switches it off.
+        gan_target_to_source: the same for G_TS.
+        cycle: weight of Equation 3, both ways; 0 switches it off.
+        semantic: "paper": the frozen f_S labels both sides by its argmax (Equation 4).
+            "released": a classifier trained along on the source images; true labels for source
+            to target, its argmax for target to source, both from the moment its loss is <= 1.
+            "cooperative": a departure of ours: the classifier trains on the translated source
+            images too, with their true labels, and the generator helps it; source side only.
+            "none" switches it off.
+        semantic_weight: weight of the semantic loss.
+        classifier_lr: Adam's learning rate for the classifier that "released" and "cooperative"
+            train along.
+        pool: images in each discriminator's history.
+        average: decay of a running average of the generators' weights, which then translates;
+            0 uses the last weights.
+    """
+
+    epochs: int = 100
+    max_steps: int | None = None
+    batch: int = 100
+    lr: float = 2e-4
+    beta1: float = 0.5
+    generator: Literal["resnet", "unshuffle"] = "resnet"
+    filters: int = 64
+    blocks: int = 9
+    size: int | None = 32
+    discriminator_filters: int = 64
+    discriminator_layers: int = 3
+    gan_source_to_target: float = 2.0
+    gan_target_to_source: float = 1.0
+    cycle: float = 1.0
+    semantic: Literal["paper", "released", "cooperative", "none"] = "paper"
+    semantic_weight: float = 1.0
+    classifier_lr: float = 2e-4
+    pool: int = 50
+    average: float = 0.0
+
+    @property
+    def needs_target_to_source(self) -> bool:
+        """Whether any loss looks at G_TS."""
+        both_sides = self.semantic in ("paper", "released")
+        return bool(self.gan_target_to_source or self.cycle or both_sides)
+
+
+class ImageTranslator(Translator):
+    """The generators G_ST and G_TS, at the images' own size or at one of theirs."""
+
+    def __init__(self, how: Pixel, channels: int) -> None:
+        """Build both generators, untrained."""
+        super().__init__()
+        self._size = how.size
+        make = ResNetGenerator if how.generator == "resnet" else UnshuffleGenerator
+        self.source_to_target = make(channels, filters=how.filters, blocks=how.blocks)
+        self.target_to_source = make(channels, filters=how.filters, blocks=how.blocks)
+
+    def forward(self, source: Tensor) -> Tensor:
+        """Translate source images to the target domain: (b, c, h, w) in -1..1, same out."""
+        return self._resized(self.source_to_target, source)
+
+    def back(self, target: Tensor) -> Tensor:
+        """Translate target images to the source domain: (b, c, h, w) in -1..1, same out."""
+        return self._resized(self.target_to_source, target)
+
+    def _resized(self, generator: nn.Module, x: Tensor) -> Tensor:
+        size = x.shape[-2:]
+        translated: Tensor = generator(resize(x, self._size))
+        return resize(translated, size)
+
+
+def resize(x: Tensor, size: int | tuple[int, int] | torch.Size | None) -> Tensor:
+    """Return images (b, c, h, w) resized bilinearly to `size`; None or the same size is a no-op."""
+    wanted = (size, size) if isinstance(size, int) else size
+    if wanted is None or tuple(x.shape[-2:]) == tuple(wanted):
+        return x
+    return F.interpolate(x, size=tuple(wanted), mode="bilinear", align_corners=False)
+
+
+def train_translator(
+    translator: ImageTranslator, f_s: nn.Module, task: Task, how: Pixel, ctx: Context
+) -> None:
+    """Train both generators in place, against two patch discriminators (CycleGAN's procedure).
+
+    Each step updates the generators (and, for the semantic readings that train one, the
+    classifier), then both discriminators on a history of translations.
+
+    Args:
+        translator: the generators.
+        f_s: the frozen source network, the labeller of ``semantic="paper"``.
+        task: source and target images at the task's size.
+        how: the stage's hyperparameters.
+        ctx: the trial's harness.
+    """
+    trained = copy.deepcopy(translator) if how.average else translator
+    d_s = PatchDiscriminator(task.channels, how.discriminator_filters, how.discriminator_layers)
+    d_t = PatchDiscriminator(task.channels, how.discriminator_filters, how.discriminator_layers)
+    discriminators = nn.ModuleList([d_s, d_t]).to(ctx.device)
+    semantics = Semantics(how, f_s, ctx)
+    betas = (how.beta1, 0.999)
+    g_optimizer = torch.optim.Adam(trained.parameters(), lr=how.lr, betas=betas)
+    d_optimizer = torch.optim.Adam(discriminators.parameters(), lr=how.lr, betas=betas)
+    n = total_steps(
+        how.epochs, how.max_steps, max(len(task.source), len(task.target)), how.batch
+    )
+    g_schedule, d_schedule = hold_then_fall(g_optimizer, n), hold_then_fall(d_optimizer, n)
+    pool_s, pool_t = ImagePool(how.pool), ImagePool(how.pool)
+    state = {
+        "trained": trained,
+        "discriminators": discriminators,
+        "g_optimizer": g_optimizer,
+        "d_optimizer": d_optimizer,
+        "g_schedule": g_schedule,
+        "d_schedule": d_schedule,
+        "pool_s": pool_s,
+        "pool_t": pool_t,
+        **semantics.state,
+    }
+    g_st, g_ts = trained.source_to_target, trained.target_to_source
+    trained.train()
+    for step in ctx.steps(n, state):
+        x_s, y_s = step.batch(task.source, how.batch)
+        x_t = step.batch(task.target, how.batch)
+        x_s, x_t, size = resize(x_s, how.size), resize(x_t, how.size), x_s.shape[-2:]
+
+        discriminators.requires_grad_(requires_grad=False)
+        losses: dict[str, Tensor] = {}
+        fake_t = g_st(x_s)
+        fake_s = g_ts(x_t) if how.needs_target_to_source else None
+        if how.gan_source_to_target:
+            losses["gan_st"] = how.gan_source_to_target * lsgan(d_t(fake_t), is_real=True)
+        if fake_s is not None and how.gan_target_to_source:
+            losses["gan_ts"] = how.gan_target_to_source * lsgan(d_s(fake_s), is_real=True)
+        if fake_s is not None and how.cycle:
+            losses["cycle_s"] = how.cycle * cycle_loss(g_ts(fake_t), x_s)
+            losses["cycle_t"] = how.cycle * cycle_loss(g_st(fake_s), x_t)
+        losses |= semantics.losses(x_s, y_s, x_t, fake_t, fake_s, size)
+        g_optimizer.zero_grad(set_to_none=True)
+        semantics.zero_grad()
+        torch.stack(list(losses.values())).sum().backward()
+        g_optimizer.step()
+        g_schedule.step()
+        semantics.step()
+
+        discriminators.requires_grad_(requires_grad=True)
+        d_losses = []
+        if how.gan_source_to_target:
+            d_losses.append(_discriminate(d_t, x_t, pool_t.query(fake_t.detach())))
+        if fake_s is not None and how.gan_target_to_source:
+            d_losses.append(_discriminate(d_s, x_s, pool_s.query(fake_s.detach())))
+        if d_losses:
+            losses["discriminators"] = torch.stack(d_losses).sum()
+            d_optimizer.zero_grad(set_to_none=True)
+            losses["discriminators"].backward()
+            d_optimizer.step()
+        d_schedule.step()
+
+        if how.average:
+            # The early weights are noise: let the average follow closely at first.
+            decay = min(how.average, (1 + step.index) / (10 + step.index))
+            _follow(translator, trained, decay)
+        if step.index % 50 == 0:
+            ctx.log(**{name: loss.item() for name, loss in losses.items()})
+
+
+class Semantics:
+    """The semantic loss in one of its readings (see `Pixel.semantic`), with what it trains."""
+
+    def __init__(self, how: Pixel, f_s: nn.Module, ctx: Context) -> None:
+        """Build the classifier that the reading trains along, if any."""
+        self._how = how
+        self._trains = how.semantic in ("released", "cooperative")
+        self._net = ctx.network() if self._trains else f_s
+        self._ready = Switch()
+        self.state: dict[str, nn.Module | torch.optim.Adam | Switch] = {}
+        self._optimizer: torch.optim.Adam | None = None
+        if self._trains:
+            self._net.train()
+            self._optimizer = torch.optim.Adam(self._net.parameters(), lr=how.classifier_lr)
+            self.state = {
+                "classifier": self._net,
+                "classifier_optimizer": self._optimizer,
+                "classifier_ready": self._ready,
+            }
+
+    def losses(
+        self,
+        x_s: Tensor,
+        y_s: Tensor,
+        x_t: Tensor,
+        fake_t: Tensor,
+        fake_s: Tensor | None,
+        size: Iterable[int],
+    ) -> dict[str, Tensor]:
+        """Return this step's terms, for the generators and for the classifier alike."""
+        if self._how.semantic == "none":
+            return {}
+        shape = torch.Size(size)
+        seen = {"x_s": x_s, "x_t": x_t, "fake_t": fake_t}
+        if fake_s is not None:
+            seen["fake_s"] = fake_s
+        images = {name: resize(x, shape) for name, x in seen.items()}
+        if self._how.semantic == "paper":
+            return self._by_frozen(images)
+        if self._how.semantic == "released":
+            return self._by_companion(images, y_s)
+        return self._by_cooperation(images, y_s)
+
+    def _by_frozen(self, images: dict[str, Tensor]) -> dict[str, Tensor]:
+        weight = self._how.semantic_weight
+        with torch.no_grad():
+            label_s = self._net(images["x_s"]).argmax(1)
+            label_t = self._net(images["x_t"]).argmax(1)
+        return {
+            "semantic_s": weight * semantic_loss(self._net(images["fake_t"]), label_s),
+            "semantic_t": weight * semantic_loss(self._net(images["fake_s"]), label_t),
+        }
+
+    def _by_companion(self, images: dict[str, Tensor], y_s: Tensor) -> dict[str, Tensor]:
+        weight = self._how.semantic_weight
+        own = semantic_loss(self._net(images["x_s"]), y_s)
+        terms = {"classifier": own}
+        self._ready.flip_if(own.item() <= 1.0)
+        if self._ready.on:
+            with torch.no_grad():
+                label_t = judge(self._net, images["x_t"]).argmax(1)
+            terms["semantic_s"] = weight * semantic_loss(judge(self._net, images["fake_t"]), y_s)
+            terms["semantic_t"] = weight * semantic_loss(
+                judge(self._net, images["fake_s"]), label_t
+            )
+        return terms
+
+    def _by_cooperation(self, images: dict[str, Tensor], y_s: Tensor) -> dict[str, Tensor]:
+        both = self._net(torch.cat([images["x_s"], images["fake_t"]]))
+        own, translated = both.split(len(y_s))
+        return {
+            "classifier": semantic_loss(own, y_s),
+            "semantic_s": self._how.semantic_weight * semantic_loss(translated, y_s),
+        }
+
+    def zero_grad(self) -> None:
+        """Clear the classifier's gradients."""
+        if self._optimizer is not None:
+            self._optimizer.zero_grad(set_to_none=True)
+
+    def step(self) -> None:
+        """Update the classifier."""
+        if self._optimizer is not None:
+            self._optimizer.step()
+
+
+class Switch:
+    """Off until a condition has held once; then on for good."""
+
+    def __init__(self) -> None:
+        """Start switched off."""
+        self.on = False
+
+    def flip_if(self, condition: bool) -> None:  # noqa: FBT001
+        """Switch on if `condition` holds."""
+        self.on = self.on or condition
+
+    def state_dict(self) -> dict[str, object]:
+        """Return whether it is on."""
+        return {"on": self.on}
+
+    def load_state_dict(self, state: dict[str, object]) -> None:
+        """Restore whether it is on."""
+        self.on = bool(state["on"])
+
+
+def judge(net: nn.Module, x: Tensor) -> Tensor:
+    """Return net(x) in evaluation mode; gradients reach `x` but not the weights."""
+    was_training = net.training
+    weights = {name: w.detach() for name, w in net.named_parameters()}
+    net.eval()
+    logits: Tensor = torch.func.functional_call(net, weights, (x,))
+    net.train(was_training)
+    return logits
+
+
+def _discriminate(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+    """Return the discriminator's loss: half of LSGAN's on each kind of image."""
+    return 0.5 * (lsgan(discriminator(real), is_real=True) + lsgan(discriminator(fake), is_real=False))
+
+
+@torch.no_grad()
+def _follow(average: nn.Module, trained: nn.Module, decay: float) -> None:
+    """Move `average` towards `trained`: w <- decay * w + (1 - decay) * w_trained."""
+    torch._foreach_lerp_(list(average.parameters()), list(trained.parameters()), 1.0 - decay)  # noqa: SLF001

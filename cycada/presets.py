@@ -1,0 +1,53 @@
+"""What the presets `fast` and `smoke` change; the paper's values are the dataclasses' defaults."""
+
+from __future__ import annotations
+
+FAST_CLASSIFIER = {
+    "max_steps": 1500,
+    "lr": 1e-3,
+    "schedule": "cosine",
+}
+
+FAST_FEATURE = {
+    "max_steps": 1000,
+    "lr": 1e-4,
+    "discriminator_lr": 1e-4,
+}
+
+FAST_PIXEL = {
+    "max_steps": 2000,
+    "batch": 64,
+    "lr": 1e-3,
+    "generator": "unshuffle",
+    "filters": 64,
+    "blocks": 2,
+    "size": None,
+    "discriminator_filters": 32,
+    "discriminator_layers": 2,
+    "semantic": "cooperative",
+    "classifier_lr": 1e-3,
+    "average": 0.99,
+}
+
+SMOKE_CLASSIFIER = {"max_steps": 4, "batch": 16}
+SMOKE_FEATURE = {"max_steps": 4, "batch": 16}
+SMOKE_PIXEL = FAST_PIXEL | {
+    "max_steps": 4,
+    "batch": 8,
+    "filters": 8,
+    "blocks": 1,
+    "discriminator_filters": 8,
+    "pool": 10,
+}
+
+
+def _dotted(**stages: dict[str, object]) -> dict[str, object]:
+    return {f"{stage}.{key}": value for stage, how in stages.items() for key, value in how.items()}
+
+
+FAST = _dotted(source=FAST_CLASSIFIER, pixel=FAST_PIXEL, feature=FAST_FEATURE)
+SMOKE = _dotted(source=SMOKE_CLASSIFIER, pixel=SMOKE_PIXEL, feature=SMOKE_FEATURE)
+ADDA_FAST = _dotted(source=FAST_CLASSIFIER, feature=FAST_FEATURE)
+ADDA_SMOKE = _dotted(source=SMOKE_CLASSIFIER, feature=SMOKE_FEATURE)
+SOURCE_FAST = _dotted(source=FAST_CLASSIFIER)
+SOURCE_SMOKE = _dotted(source=SMOKE_CLASSIFIER)
