@@ -1,0 +1,1 @@
+"""Domains (one file each), and how two of them become a task."""

@@ -1,0 +1,110 @@
+"""The registry of published figures, one *cell* of a paper's table at a time.
+
+Each cell carries the conditions under which its authors measured it, because a difference between
+two figures means something only if both were measured alike. The files are
+``leaderboards/published/<suite>.csv``; figures stand there in per cent, as printed.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass, fields
+from decimal import Decimal, InvalidOperation
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from bench.errors import BenchError
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One published figure.
+
+    Attributes:
+        method: label of the suite's entry that it belongs beside; the paper's name if we have none.
+        label: the row's name as printed.
+        shift: a shift's name.
+        metric: what was measured, "accuracy" for digits.
+        value: a fraction in 0..1.
+        std: its printed "plus or minus", a fraction, or None.
+        protocol: which images trained and scored. "full" is ours; "unstated" matches nothing.
+        backbone: the network, "" if the paper does not say.
+        weights: its initial weights, "" if the paper does not say.
+        source: paper and table.
+        note: what a reader must know to judge the figure; may be "".
+    """
+
+    method: str
+    label: str
+    shift: str
+    metric: str
+    value: float
+    std: float | None
+    protocol: str
+    backbone: str
+    weights: str
+    source: str
+    note: str
+
+    def matches(self, *, metric: str, protocol: str, backbone: str, weights: str) -> bool:
+        """Say whether a figure of ours was measured alike, so that a difference has a meaning."""
+        theirs = (self.metric, self.protocol, self.backbone, self.weights)
+        return theirs == (metric, protocol, backbone, weights)
+
+
+@cache
+def cells(suite: str) -> tuple[Cell, ...]:
+    """Return what has been published for `suite`, in the paper's order; () if nothing has.
+
+    >>> [c.value for c in cells("digits") if (c.method, c.shift) == ("cycada", "usps2mnist")]
+    [0.965]
+    """
+    file = resources.files("leaderboards") / "published" / f"{suite}.csv"
+    if not file.is_file():
+        return ()
+    return parse(file.read_text(encoding="utf-8"), file.name)
+
+
+def parse(text: str, name: str) -> tuple[Cell, ...]:
+    """Read the text of a registry file.
+
+    Raises:
+        BenchError: a column is missing or unknown, a figure is no percentage, or a cell stands
+            there twice. The message names the line.
+    """
+    reader = csv.DictReader(io.StringIO(text))
+    expected = [field.name for field in fields(Cell)]
+    if list(reader.fieldnames or ()) != expected:
+        message = f"{name}: expected the columns {expected}, got {reader.fieldnames}"
+        raise BenchError(message)
+    found: dict[tuple[str, str, str], Cell] = {}
+    for row in reader:
+        where = f"{name}, line {reader.line_num}"
+        if None in row or None in row.values():
+            message = f"{where}: expected {len(expected)} values"
+            raise BenchError(message)
+        values: dict[str, Any] = dict(row)
+        values["value"] = _fraction(row["value"], where)
+        values["std"] = _fraction(row["std"], where) if row["std"] else None
+        cell = Cell(**values)
+        key = (cell.method, cell.shift, cell.metric)
+        if key in found:
+            message = f"{where}: {cell.method} on {cell.shift} stands there twice"
+            raise BenchError(message)
+        found[key] = cell
+    return tuple(found.values())
+
+
+def _fraction(percent: str, where: str) -> float:
+    """Return a printed percentage as the nearest float fraction: "95.6" gives exactly 0.956."""
+    try:
+        value = Decimal(percent) / 100
+        valid = 0 <= value <= 1  # to compare NaN is an InvalidOperation, too
+    except InvalidOperation:
+        valid = False
+    if not valid:
+        message = f"{where}: expected a percentage in 0..100, got {percent!r}"
+        raise BenchError(message)
+    return float(value)

@@ -1,0 +1,291 @@
+"""Many trials: resolve a request, find the data, skip what is done, run the rest, tabulate."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from bench import backbones, hyperparameters, leaderboard, plugins, select
+from bench.config import RunConfig
+from bench.data import manage
+from bench.errors import BenchError, MissingDataError, unknown
+from bench.files import write_text
+from bench.progress import Progress
+from bench.records import confusions_of, load_runs, read_run
+from bench.suites import Entry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import torch
+
+    from bench.plugins import LoadedMethod
+    from bench.records import Record
+    from bench.request import Request
+    from bench.run import Material, Trial
+    from bench.suites import Shift, Suite
+
+BUDGETS = {"smoke": 1_000, "fast": 20_000, "paper": 1_000_000}
+"""Training steps a trial may take, by preset; ``--budget`` changes it."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the table to be: a method with its settings, as the request asks for it."""
+
+    label: str
+    loaded: LoadedMethod
+    settings: dict[str, Any]
+
+
+@dataclass(eq=False)
+class Report:
+    """What a sweep did.
+
+    Attributes:
+        outcomes: one dict a trial: run_id, method, shift, seed, status, metrics, error.
+        left_out: a sentence for each shift left out for lack of data.
+        markdown: the leaderboard.
+        path: where it was written.
+    """
+
+    outcomes: list[dict[str, Any]]
+    left_out: list[str]
+    markdown: str
+    path: Path
+    failed: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Note whether any trial did not end well."""
+        self.failed = any(outcome["status"] != "done" for outcome in self.outcomes)
+
+
+def plan(request: Request) -> list[dict[str, Any]]:
+    """Return what `sweep` would run, without reading data: method, shift, seed, preset, settings.
+
+    Raises:
+        BenchError: a name or a value in the request is wrong.
+    """
+    suite, shifts, rows = _resolved(request)
+    return [
+        {
+            "suite": suite.name,
+            "method": row.label,
+            "shift": shift.name,
+            "seed": seed,
+            "preset": request.preset,
+            "settings": row.settings,
+        }
+        for shift in shifts
+        for seed in request.seeds
+        for row in rows
+    ]
+
+
+def sweep(request: Request) -> Report:
+    """Run every trial of the request that is not done yet, and write the leaderboard.
+
+    Raises:
+        BenchError: a name or value is wrong, or the runs folder cannot be written.
+        MissingDataError: data is missing, before any training; unless `skip_missing`.
+    """
+    suite, shifts, rows = _resolved(request)
+    _check_writable(request.runs)
+    shifts, left_out = _available(shifts, request)
+    device = choose_device(request.device)
+    threads = request.threads or os.cpu_count() or 1
+    outcomes: list[dict[str, Any]] = []
+    total = len(shifts) * len(request.seeds) * len(rows)
+    with Progress(total) as progress:
+        for shift in shifts:
+            for trial, material in _trials(shift, rows, request, device):
+                record = _done(request.runs, trial)
+                if record is None:
+                    record = _run(trial, material, request, device, threads, progress)
+                outcome = _outcome(record, request)
+                outcomes.append(outcome)
+                progress.finish_trial(outcome)
+    rows_of_table = leaderboard.rows(load_runs(request.runs), suite, request.rule)
+    markdown = leaderboard.render(rows_of_table, "md")
+    path = (request.out or request.runs) / "leaderboard.md"
+    write_text(path, markdown)
+    return Report(outcomes, left_out, markdown, path)
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the torch device for "auto", "cpu", "cuda" or "mps".
+
+    Raises:
+        BenchError: the name is unknown, or this machine has no such device.
+    """
+    import torch  # noqa: PLC0415  importing it takes seconds; wrong names answer at once
+
+    present = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        return torch.device(next(kind for kind, there in present.items() if there))
+    if name not in present:
+        raise unknown("device", name, ["auto", *present])
+    if not present[name]:
+        raise BenchError(f"This machine has no '{name}' device. Use --device auto.")
+    return torch.device(name)
+
+
+def _resolved(request: Request) -> tuple[Suite, list[Shift], list[Row]]:
+    """Turn the request's names into objects; every mistake in them surfaces here."""
+    suite = plugins.load_suite(request.suite)
+    select.rule(request.rule)
+    if request.backbone is not None and request.backbone not in backbones.names():
+        raise unknown("backbone", request.backbone, backbones.names())
+    shifts = [_shift(suite, name) for name in request.shifts] or list(suite.shifts)
+    entries = [e for name in request.methods for e in _entries(suite, name)] or suite.entries
+    chosen = dict(hyperparameters.parse(text) for text in request.settings)
+    rows = []
+    for entry in entries:
+        loaded = plugins.load_method(entry.method)
+        settings = hyperparameters.differing(
+            loaded.cls, request.preset, {**entry.settings, **chosen}
+        )
+        rows.append(Row(entry.label, loaded, settings))
+    return suite, shifts, rows
+
+
+def _shift(suite: Suite, name: str) -> Shift:
+    own = {shift.name: shift for shift in suite.shifts}
+    return own[name] if name in own else plugins.find_shift(name)
+
+
+def _entries(suite: Suite, name: str) -> list[Entry]:
+    """Return the suite's rows for a label or a method's name; else the method on its own."""
+    labelled = [entry for entry in suite.entries if entry.label == name]
+    return labelled or [e for e in suite.entries if e.method == name] or [Entry(name, name)]
+
+
+def _check_writable(runs: Path) -> None:
+    probe = runs / ".writable"
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise BenchError(
+            f"The runs folder {runs} cannot be written ({error.strerror})."
+            " Choose another with --runs DIR."
+        ) from error
+
+
+def _available(shifts: list[Shift], request: Request) -> tuple[list[Shift], list[str]]:
+    """Fetch what can be fetched; return the shifts whose data is there, and why others are not."""
+    reasons: dict[str, str] = {}
+    for name in sorted({d for shift in shifts for d in (shift.source, shift.target)}):
+        domain = plugins.load_domain(name)
+        if not manage.missing(domain, request.data):
+            continue
+        try:
+            manage.fetch({name: domain}, request.data, offline=request.offline)
+        except MissingDataError as error:
+            reasons[name] = str(error)
+    usable = [s for s in shifts if s.source not in reasons and s.target not in reasons]
+    left_out = [
+        f"{shift.name}: no data for {name}. {reasons[name]}"
+        for shift in shifts
+        for name in dict.fromkeys((shift.source, shift.target))
+        if name in reasons
+    ]
+    if left_out and not request.skip_missing:
+        listed = "\n".join(f"  {line}" for line in left_out)
+        raise MissingDataError(
+            f"Nothing was run, because data is missing:\n{listed}\n"
+            "Add it, or run the rest with --skip-missing."
+        )
+    return usable, left_out
+
+
+def _trials(
+    shift: Shift, rows: list[Row], request: Request, device: torch.device
+) -> Iterator[tuple[Trial, Material]]:
+    """Yield the trials of one shift, seed by seed, so that a method's stages are still shared."""
+    from bench.run import Trial, load_material  # noqa: PLC0415  torch
+
+    materials: dict[str, Material] = {}
+    source, target = plugins.load_domain(shift.source), plugins.load_domain(shift.target)
+    for seed in request.seeds:
+        for row in rows:
+            learns_from = getattr(row.loaded.cls, "learns_from", "source")
+            if learns_from not in materials:
+                materials[learns_from] = load_material(
+                    shift, source, target, request.data, device, learns_from
+                )
+            material = materials[learns_from]
+            method = hyperparameters.resolve(row.loaded.cls, request.preset, row.settings)
+            config = RunConfig(
+                method=row.loaded.name,
+                settings=row.settings,
+                params=hyperparameters.as_dict(method),
+                preset=request.preset,
+                code=row.loaded.code,
+                learns_from=learns_from,
+                shift=asdict(shift),
+                seed=seed,
+                backbone=request.backbone or shift.backbone,
+                budget=request.budget or BUDGETS[request.preset],
+                data=material.digest,
+            )
+            yield Trial(config, method, shift), material
+
+
+def _done(runs: Path, trial: Trial) -> Record | None:
+    """Return the record of a trial that ended for good: a diverged one would diverge again."""
+    try:
+        record = read_run(runs / trial.config.run_id)
+    except BenchError:
+        return None
+    return record if record["status"] in ("done", "diverged") else None
+
+
+def _run(
+    trial: Trial,
+    material: Material,
+    request: Request,
+    device: torch.device,
+    threads: int,
+    progress: Progress,
+) -> Record:
+    from bench.run import run_trial  # noqa: PLC0415  torch
+
+    config = trial.config
+    title = f"{config.method} {config.shift['name']} seed {config.seed}"
+    return run_trial(
+        trial,
+        material,
+        runs=request.runs,
+        device=device,
+        threads=threads,
+        on_step=progress.stepper(title),
+    )
+
+
+def _outcome(record: Record, request: Request) -> dict[str, Any]:
+    metrics: dict[str, float | None] = {}
+    if record["status"] == "done":
+        confusions = confusions_of(record, request.runs / record["run_id"])
+        from bench.metrics import accuracy  # noqa: PLC0415  NumPy
+
+        step = select.rule(request.rule).choose(confusions.checkpoints)
+        metrics["accuracy"] = accuracy(confusions.checkpoints[step])
+    return {
+        "run_id": record["run_id"],
+        "method": record["config"]["method"],
+        "settings": record["config"]["settings"],
+        "shift": record["config"]["shift"]["name"],
+        "seed": record["config"]["seed"],
+        "status": record["status"],
+        "metrics": metrics,
+        "error": record["error"],
+        "seconds": record["seconds"],
+    }

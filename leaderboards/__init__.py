@@ -1,0 +1,1 @@
+"""Data, shipped with the package: published figures (`published/`) and our records."""
