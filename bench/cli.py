@@ -3,12 +3,13 @@
 Nothing heavy is imported at the top, so that ``bench --help`` answers at once.
 """
 
+# ruff: noqa: FBT002, PLR0913, PLR0917  a command's options are its arguments, as Typer has it
+
 from __future__ import annotations
 
 import contextlib
 import errno
 import json
-import os
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -25,13 +26,16 @@ from bench.request import DEFAULT_RUNS, Request, parse_seeds
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from bench.data.domain import Domain
+    from bench.data.store import FileReport
+
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
 class _Reporting(TyperGroup):
     """Turns what a user can cause into one sentence on standard error and an exit code."""
 
-    def invoke(self, ctx: typer.Context) -> Any:  # noqa: ANN401  as in click
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401  as in click
         try:
             return super().invoke(ctx)
         except BenchError as error:
@@ -67,9 +71,9 @@ app.add_typer(runs_app, name="runs", no_args_is_help=True)
 
 
 def _default_data() -> Path:
-    from platformdirs import user_cache_path  # noqa: PLC0415
+    from bench.data.manage import default_root  # noqa: PLC0415
 
-    return user_cache_path("cycada-bench") / "data"
+    return default_root()
 
 
 def _of(kind: plugins.Kind) -> Callable[[], list[str]]:
@@ -121,7 +125,7 @@ def _version(asked: bool) -> None:  # noqa: FBT001  Typer calls it so
 
 @app.callback()
 def _main(
-    version: Annotated[  # noqa: ARG001  the callback acts
+    version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it and exit.")
     ] = False,
 ) -> None:
@@ -185,9 +189,7 @@ def run(
     skip_missing: Annotated[
         bool, typer.Option("--skip-missing", help="Run what there is data for.")
     ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the trials and stop.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the trials and stop.")] = False,
     budget: Annotated[
         int | None,
         typer.Option(min=1, show_default="the preset's", help="Training steps a trial may take."),
@@ -293,7 +295,7 @@ def _list_selectors() -> list[dict[str, Any]]:
 
 _LISTS: dict[str, tuple[Callable[[], list[dict[str, Any]]], tuple[str, ...]]] = {
     "suites": (_list_suites, ("name", "shifts", "about")),
-    "shifts": (_list_shifts, ("name", "source", "target", "size", "channels", "backbone", "protocol")),
+    "shifts": (_list_shifts, ("name", "source", "target", "backbone", "protocol")),
     "methods": (lambda: [vars(d) for d in plugins.describe("method")], ("name", "about")),
     "domains": (lambda: [vars(d) for d in plugins.describe("domain")], ("name", "about")),
     "backbones": (_list_backbones, ("name", "parameters", "task")),
@@ -327,7 +329,7 @@ def leaderboard(
     runs: RunsOption = DEFAULT_RUNS,
     records: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FILE", help="Exported records, instead of a runs folder. Repeatable."),
+        typer.Option(metavar="FILE", help="Exported records, not a runs folder. Repeatable."),
     ] = None,
     select: SelectOption = "last",
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it there.")] = None,
@@ -380,8 +382,42 @@ def _show_check(name: str, detail: str, *, ok: bool) -> None:
 # ------------------------------------------------------------------ bench data
 
 
-def _chosen_domains(names: Sequence[str] | None) -> dict[str, Any]:
+@data_app.command("status")
+def data_status(data: DataOption, domains: Domains = None, as_json: JsonOption = False) -> None:
+    """Say which files are there, without reading them."""
+    from bench.data import manage  # noqa: PLC0415
+
+    _show_files(manage.status(_loaded(domains), data), as_json=as_json)
+
+
+@data_app.command("fetch")
+def data_fetch(data: DataOption, domains: Domains = None, as_json: JsonOption = False) -> None:
+    """Download what is missing or broken, and verify it before it counts."""
+    from bench.data import manage  # noqa: PLC0415
+
+    with _only_json(as_json):
+        files = manage.fetch(_loaded(domains), data)
+    _show_files(files, as_json=as_json)
+
+
+@data_app.command("verify")
+def data_verify(data: DataOption, domains: Domains = None, as_json: JsonOption = False) -> None:
+    """Compare every file with its checksum."""
+    from bench.data import manage  # noqa: PLC0415
+
+    files = manage.verify(_loaded(domains), data)
+    _show_files(files, as_json=as_json)
+    wrong = [file for file in files if not file.usable]
+    if wrong:
+        _fail(f"{len(wrong)} of {len(files)} files are missing or broken", USAGE)
+
+
+def _loaded(names: Sequence[str] | None) -> dict[str, Domain]:
     return {name: plugins.load_domain(name) for name in names or plugins.names("domain")}
+
+
+def _show_files(files: Sequence[FileReport], *, as_json: bool) -> None:
+    _show([vars(file) for file in files], ("domain", "state", "path", "detail"), as_json=as_json)
 
 
 # ------------------------------------------------------------------ bench runs

@@ -146,7 +146,8 @@ class Context:
         ``net(x)`` is both: images float32 (b, c, h, w) in -1..1 to logits (b, k). Its initial
         weights depend on (seed, stage) alone.
         """
-        return self._network().to(self.device)
+        # Channels last is faster for convolutions on CPU and GPU alike, and changes no shape.
+        return self._network().to(self.device, memory_format=torch.channels_last)
 
     def log(self, **values: float) -> None:
         """Append one line of plain numbers to the trial's ``metrics.jsonl``."""
@@ -190,7 +191,8 @@ class Context:
         before = [done.key for done in self.stages]
         key = digest_of(self._identity, self.seed, name, canonical_json(params), before)[:32]
         seed_everything(self.seed, name)
-        module = build().to(self.device).requires_grad_(requires_grad=True)
+        module = build().to(self.device, memory_format=torch.channels_last)
+        module.requires_grad_(requires_grad=True)
         meta = self._store.load(key, module)
         cached = meta is not None
         if meta is None:

@@ -171,6 +171,7 @@ def _measured(
 ) -> Row:
     """Return the row of one configuration, not yet labelled."""
     values: dict[int, float] = {}
+    by_stage: dict[str, list[float]] = {}
     failed = {
         seed: {"seed": seed, "status": BROKEN, "error": error} for seed, error in broken.items()
     }
@@ -179,7 +180,9 @@ def _measured(
         status, error = record["status"], record["error"]
         if status == "done":
             try:
-                values[seed] = _score(run, rule)
+                values[seed], stages = _scores(run, rule)
+                for name, value in stages.items():
+                    by_stage.setdefault(name, []).append(value)
                 continue
             except BenchError as reason:
                 status, error = BROKEN, str(reason)
@@ -209,21 +212,32 @@ def _measured(
         seconds=float(np.mean([r["seconds"] for r in finished])) if finished else None,
         seeds=tuple(values),
         failed=tuple(failed[seed] for seed in sorted(failed)),
+        stages=tuple(_stage(name, values) for name, values in by_stage.items()),
         devices=tuple(sorted({r["device"] for r in records.values()})),
         threads=tuple(sorted({r["threads"] for r in records.values()})),
     )
 
 
-def _score(run: Mapping[str, Any], rule: Rule) -> float:
-    checkpoints = confusions_of(run["record"], run["folder"]).checkpoints
-    if not checkpoints:
+def _scores(run: Mapping[str, Any], rule: Rule) -> tuple[float, dict[str, float]]:
+    """Return the accuracy of the chosen checkpoint, and that of each stage's network, in order."""
+    confusions = confusions_of(run["record"], run["folder"])
+    if not confusions.checkpoints:
         message = "no checkpoint was scored"
         raise BenchError(message)
-    value = accuracy(checkpoints[rule.choose(checkpoints)])
-    if value is None:
-        message = "the confusion matrix is empty"
+    value = accuracy(confusions.checkpoints[rule.choose(confusions.checkpoints)])
+    order = [
+        stage["name"] for stage in run["record"]["stages"] if stage["name"] in confusions.stages
+    ]
+    stages = {name: accuracy(confusions.stages[name]) for name in order}
+    if value is None or None in stages.values():
+        message = "a confusion matrix is empty"
         raise BenchError(message)
-    return value
+    return value, {name: score for name, score in stages.items() if score is not None}
+
+
+def _stage(name: str, values: Sequence[float]) -> dict[str, Any]:
+    mean, std, _ = summary(values)
+    return {"stage": name, "n": len(values), "mean": mean, "std": std}
 
 
 def _beside(row: Row, cell: Cell | None) -> Row:

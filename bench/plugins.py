@@ -25,15 +25,17 @@ from bench.errors import BenchError, unknown
 from bench.suites import Shift, Suite
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from bench.data.domain import Domain
 
 Kind = Literal["method", "domain", "suite"]
 
 _OURS = {"bench", "cycada", "baselines", "leaderboards"}
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _DOMAIN_PARTS = ("classes", "images", "labels")
-_FILE_DOMAINS: dict[str, type] = {}
-"""Domains that suites in files brought along, by name."""
+_FILE_DOMAINS: dict[str, tuple[str, type[Domain]]] = {}
+"""Domains that suites in files brought along: by name, where from, and the class."""
 
 
 @dataclass(frozen=True)
@@ -119,24 +121,28 @@ def load_method(spec: str) -> LoadedMethod:
     return LoadedMethod(_own_name(found, "method", spec), found, code_digest(path))
 
 
-def load_domain(spec: str) -> type:
-    """Load a domain's class by its name or as ``path/to/file.py:Class``.
+def load_domain(spec: str) -> Domain:
+    """Load a domain by its name or as ``path/to/file.py:Class``.
 
     Raises:
-        BenchError: as `load_method`; a domain has `classes`, `images` and `labels`.
+        BenchError: as `load_method`; a domain is a class that needs no arguments and has
+            `classes`, `images` and `labels` (see `bench.data.domain.Domain`).
     """
     if spec in _FILE_DOMAINS:
-        return _FILE_DOMAINS[spec]
+        return _FILE_DOMAINS[spec][1]()
+    path: Path | None
     if _is_file(spec):
-        found = _load_from_file(spec, "domain", _looks_like_domain)[1]
+        path, cls = _load_from_file(spec, "domain", _looks_like_domain)
     else:
-        found = _load_entry(_find_entry("domain", spec, _FILE_DOMAINS))
-    missing = [part for part in _DOMAIN_PARTS if not hasattr(found, part)]
-    if not isinstance(found, type) or missing:
+        entry = _find_entry("domain", spec, _FILE_DOMAINS)
+        path, cls = find_source(entry.module), _load_entry(entry)
+    missing = [part for part in _DOMAIN_PARTS if not hasattr(cls, part)]
+    if not isinstance(cls, type) or missing:
         lacks = f", but it has no {', '.join(missing)}" if missing else ""
         message = f"Domain '{spec}' must be a class with classes, images and labels{lacks}."
         raise BenchError(message)
-    return found
+    domain: Domain = _guarded(cls, f"{spec}()", path)
+    return domain
 
 
 def load_suite(spec: str) -> Suite:
@@ -195,11 +201,14 @@ def _register_domain(spec: str, folder: Path) -> str:
     if not _is_file(spec):
         return spec
     beside = str(folder / spec)
-    cls = load_domain(beside if _split(beside)[0].exists() else spec)
+    spec = beside if _split(beside)[0].exists() else str(Path(spec).resolve())
+    cls = type(load_domain(spec))
     name = _own_name(cls, "domain", spec)
-    if _FILE_DOMAINS.setdefault(name, cls) is not cls:
-        message = f"Two domains in files are called '{name}'; set `name` in one of the classes."
+    if name in _FILE_DOMAINS and _FILE_DOMAINS[name][0] != spec:
+        both = f"{_FILE_DOMAINS[name][0]} and {spec}"
+        message = f"Two domains are called '{name}': {both}. Set `name` in one of the classes."
         raise BenchError(message)
+    _FILE_DOMAINS[name] = (spec, cls)
     return name
 
 
@@ -231,10 +240,10 @@ def _entry_points(kind: Kind) -> dict[str, metadata.EntryPoint]:
     return found
 
 
-def _find_entry(kind: Kind, name: str, also: dict[str, type] | None = None) -> metadata.EntryPoint:
+def _find_entry(kind: Kind, name: str, also: Iterable[str] = ()) -> metadata.EntryPoint:
     entries = _entry_points(kind)
     if name not in entries:
-        raise unknown(kind, name, {*entries, *(also or ())})
+        raise unknown(kind, name, {*entries, *also})
     return entries[name]
 
 
@@ -330,7 +339,7 @@ def _guarded(load: Callable[[], Any], what: str, path: Path | None) -> Any:  # n
         line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
         where = f", line {line}" if line else ""
         detail = error.msg if isinstance(error, SyntaxError) else str(error)
-        message = f"Importing {what}{where} raised {type(error).__name__}: {detail}"
+        message = f"Loading {what}{where} raised {type(error).__name__}: {detail}"
         raise BenchError(message) from error
 
 

@@ -63,4 +63,4 @@ class Progress:
             f"{outcome['shift']} seed {outcome['seed']} {outcome['method']}: {ending}{reason}"
             f" ({outcome['seconds']:.0f} s)"
         )
-        self._console.print(line, markup=False, highlight=False)
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)

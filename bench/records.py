@@ -133,7 +133,7 @@ def write_confusions(folder: Path, confusions: Confusions) -> None:
     arrays |= {f"stage-{name}": m for name, m in confusions.stages.items()}
     arrays = {name: checked(matrix) for name, matrix in arrays.items()}
     with _writing(folder), atomic_path(folder / "confusion.npz") as temporary:
-        np.savez(temporary, allow_pickle=False, **arrays)
+        np.savez(temporary, **arrays)  # type: ignore[arg-type]
 
 
 def read_confusions(folder: Path) -> Confusions:
@@ -141,7 +141,7 @@ def read_confusions(folder: Path) -> Confusions:
     path = folder / "confusion.npz"
     result = Confusions()
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             for name in sorted(file.files):
                 kind, _, rest = name.partition("-")
                 if kind == "checkpoint":

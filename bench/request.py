@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from bench.errors import BenchError
 
@@ -43,7 +42,7 @@ class Request:
     settings: tuple[str, ...] = ()
     backbone: str | None = None
     rule: str = "last"
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    device: str = "auto"
     threads: int | None = None
     data: Path = Path("data")
     runs: Path = DEFAULT_RUNS
@@ -70,6 +69,8 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     if "," in text:
         return tuple(dict.fromkeys(numbers))
     if numbers[0] == 0:
-        message = "--seeds 0 asks for no seed at all; give a count of at least 1, or '0,' for seed 0."
+        message = (
+            "--seeds 0 asks for no seed; give a count of at least 1, or '0,' for seed 0 alone."
+        )
         raise BenchError(message)
     return tuple(range(numbers[0]))

@@ -53,6 +53,7 @@ class Row:
         failed: seed, status and error of each seed that did not finish.
         devices: where the runs trained.
         threads: with how many threads.
+        stages: stage, n, mean and std of each stage's own network, in the order of training.
         published_std: a fraction, or None.
         published_label: the published row's name as printed.
         published_protocol: the publication's protocol.
@@ -89,6 +90,7 @@ class Row:
     failed: tuple[Mapping[str, Any], ...] = ()
     devices: tuple[str, ...] = ()
     threads: tuple[int, ...] = ()
+    stages: tuple[Mapping[str, Any], ...] = ()
     published_std: float | None = None
     published_label: str | None = None
     published_protocol: str | None = None
@@ -117,6 +119,7 @@ class _Table:
     columns: tuple[str, ...]
     lines: list[tuple[str, ...]]
     notes: list[str]
+    stages: list[tuple[str, ...]]
 
 
 def render(rows: Sequence[Row], fmt: str = "md", *, command: str | None = None) -> str:
@@ -176,6 +179,11 @@ _LEGEND = (
     " backbone and initial weights match."
 )
 
+_STAGES = (
+    "Accuracy of each stage's own network on the same test images: a diagnosis of where a gain"
+    " comes from. Nothing was chosen by it."
+)
+
 
 def _markdown(rows: Sequence[Row], comment: str) -> str:
     if not rows:
@@ -187,12 +195,20 @@ def _markdown(rows: Sequence[Row], comment: str) -> str:
             blocks.append(f"> **{_md(table.warning)}**")
         if table.facts:
             blocks.append("\n".join(f"- {_md(fact)}" for fact in table.facts))
-        lines = [table.columns, _RULERS[: len(table.columns)], *table.lines]
-        blocks.append("\n".join(f"| {' | '.join(_md(c) for c in line)} |" for line in lines))
+        blocks.append(_grid([table.columns, *table.lines], _RULERS))
         if table.notes:
             notes = enumerate(table.notes, 1)
             blocks.append("\n".join(f"- [{i}] {_md(note)}" for i, note in notes))
+        if table.stages:
+            rulers = (":--", *["--:"] * (len(table.stages[0]) - 1))
+            blocks += ["### Stage by stage", _STAGES, _grid(table.stages, rulers)]
     return "\n\n".join(blocks) + "\n"
+
+
+def _grid(lines: Sequence[Sequence[str]], rulers: Sequence[str]) -> str:
+    """Return a Markdown table; the first line is its head."""
+    cells = [[_md(cell) for cell in line] for line in lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [cells[0], rulers, *cells[1:]])
 
 
 _RULERS = ("--:", ":--", "--:", ":-:", "--:", "--:", "--:", "--:", "--:")
@@ -202,28 +218,27 @@ def _latex(rows: Sequence[Row], comment: str) -> str:
     """Tables for the package booktabs."""
     blocks = [f"% {comment}", f"% {_LEGEND.replace(chr(0xB1), '+-')}"]
     for table in _tables(rows):
-        body = [" & ".join(_tex(cell) for cell in line) + r" \\" for line in table.lines]
         caption = ". ".join(part for part in (table.title, table.warning, *table.facts) if part)
         notes = [rf"\par\footnotesize [{i}] {_tex(n)}" for i, n in enumerate(table.notes, 1)]
-        blocks.append(
-            "\n".join(
-                [
-                    r"\begin{table}",
-                    r"\centering",
-                    rf"\caption{{{_tex(caption)}}}",
-                    r"\begin{tabular}{rlrcrrrrr}",
-                    r"\toprule",
-                    " & ".join(_tex(name) for name in table.columns) + r" \\",
-                    r"\midrule",
-                    *body,
-                    r"\bottomrule",
-                    r"\end{tabular}",
-                    *notes,
-                    r"\end{table}",
-                ]
-            )
-        )
+        blocks.append(_tex_table(caption, "rlrcrrrrr", [table.columns, *table.lines], notes))
+        if table.stages:
+            columns = "l" + "r" * (len(table.stages[0]) - 1)
+            caption = f"{table.title}, stage by stage. {_STAGES}"
+            blocks.append(_tex_table(caption, columns, table.stages, []))
     return "\n\n".join(blocks) + "\n"
+
+
+def _tex_table(
+    caption: str, columns: str, lines: Sequence[Sequence[str]], notes: Sequence[str]
+) -> str:
+    """Return a floating table; the first line is its head. `notes` are escaped already."""
+    head, *body = [" & ".join(_tex(cell) for cell in line) + r" \\" for line in lines]
+    parts = (
+        *(r"\begin{table}", r"\centering", rf"\caption{{{_tex(caption)}}}"),
+        *(rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head, r"\midrule", *body),
+        *(r"\bottomrule", r"\end{tabular}", *notes, r"\end{table}"),
+    )
+    return "\n".join(parts)
 
 
 FORMATS: dict[str, Callable[[Sequence[Row], str], str]] = {
@@ -271,7 +286,19 @@ def _table(shift: str, ours: list[Row], others: list[Row]) -> _Table:
             )
     sources = dict.fromkeys(r.published_source for r in (*ours, *others) if r.published_source)
     facts += [f"Published: {'; '.join(sources)}"] if sources else []
-    return _Table(title, facts, warning, _COLUMNS, lines, notes)
+    return _Table(title, facts, warning, _COLUMNS, lines, notes, _stages(ours))
+
+
+def _stages(rows: list[Row]) -> list[tuple[str, ...]]:
+    """Return a head and a line for each method of which more than one stage was scored."""
+    several = [row for row in rows if len(row.stages) > 1]
+    names = list(dict.fromkeys(stage["stage"] for row in several for stage in row.stages))
+    lines = []
+    for row in several:
+        cells = {s["stage"]: _percent(s["mean"], s["std"], 2) for s in row.stages}
+        reported = _percent(row.mean, row.std, 2)
+        lines.append((row.label, *(cells.get(name, "") for name in names), reported))
+    return [("Method", *names, f"reported ({several[0].rule})"), *lines] if several else []
 
 
 def _title(row: Row) -> str:

@@ -19,6 +19,7 @@ import torch
 
 from bench import backbones
 from bench.context import Context
+from bench.errors import BenchError
 from bench.hyperparameters import PRESETS, resolve
 from bench.plugins import check_class
 from bench.score import predict
@@ -82,7 +83,8 @@ def tiny_task(shape: Shape, images: int = 64) -> Task:
     def labelled(n: int) -> LabeledImages:
         return LabeledImages(pixels(n), torch.arange(n) % shape.classes, "source")
 
-    return Task(labelled(images), labelled(images // 8), Images(pixels(images), "target"), shape.classes)
+    target = Images(pixels(images), "target")
+    return Task(labelled(images), labelled(images // 8), target, shape.classes)
 
 
 class MethodContract:
@@ -138,7 +140,7 @@ class MethodContract:
         """Compare the task's content before and after."""
         task = tiny_task(GREY)
         before = task.digest()
-        self._fit(task, GREY, "untouched", store="first")
+        self._fit(task, GREY, "untouched")
         if task.digest() != before:
             message = "fit changed the task's images or labels in place; work on a copy"
             raise Broken(message)
@@ -238,7 +240,7 @@ class MethodContract:
 def _tried(name: str, check: Callable[[], str]) -> Check:
     try:
         return Check(name, ok=True, detail=check())
-    except Broken as error:
+    except (Broken, BenchError) as error:
         return Check(name, ok=False, detail=str(error))
     except Exception as error:  # noqa: BLE001  a method may raise anything
         place = traceback.extract_tb(error.__traceback__)[-1]

@@ -136,7 +136,8 @@ def train_translator(
     trained = copy.deepcopy(translator) if how.average else translator
     d_s = PatchDiscriminator(task.channels, how.discriminator_filters, how.discriminator_layers)
     d_t = PatchDiscriminator(task.channels, how.discriminator_filters, how.discriminator_layers)
-    discriminators = nn.ModuleList([d_s, d_t]).to(ctx.device)
+    discriminators = nn.ModuleList([d_s, d_t])
+    discriminators.to(ctx.device, memory_format=torch.channels_last)
     semantics = Semantics(how, f_s, ctx)
     betas = (how.beta1, 0.999)
     g_optimizer = torch.optim.Adam(trained.parameters(), lr=how.lr, betas=betas)

@@ -132,12 +132,35 @@ def test_without_a_before_only_one_matrix_is_drawn(tmp_path: Path) -> None:
     assert two.shape[1] > 1.8 * one.shape[1]
 
 
-def test_nothing_is_cut_off_at_the_edges(tmp_path: Path) -> None:
+def test_a_number_stands_in_every_cell_that_counts_something_and_can_be_read(
+    tmp_path: Path,
+) -> None:
+    matrix = np.diag(np.arange(1, 11)).astype(np.int64) * 20
+    matrix[2, 8], matrix[7, 0], matrix[9, 1] = 3, 60, 300
+    confusion_pair(None, matrix, tmp_path / "one.png")
+    picture = pixels(tmp_path / "one.png").astype(float).mean(axis=2)
+    for (row, column), value in np.ndenumerate(matrix):
+        top, left = (0.75 + 0.49 * row) * 120, (0.65 + 0.49 * column) * 120
+        # The middle of the cell, away from the white grid around it.
+        cell = picture[round(top) + 10 : round(top) + 49, round(left) + 6 : round(left) + 53]
+        contrast = cell.max() - cell.min()
+        assert contrast > 100 if value else contrast == 0, (row, column)
+
+
+def test_titles_and_axis_names_are_whole(tmp_path: Path) -> None:
     matrix = np.full((10, 10), 5, dtype=np.int64)
     confusion_pair(matrix, matrix, tmp_path / "pair.png")
-    picture = pixels(tmp_path / "pair.png")
-    for edge in (picture[:4], picture[-4:], picture[:, :4], picture[:, -4:]):
-        assert (edge == 255).all()
+    inked = (pixels(tmp_path / "pair.png") < 250).any(axis=2)
+    assert not inked[:4].any()
+    assert not inked[-4:].any()
+    assert not inked[:, :4].any()
+    assert not inked[:, -4:].any()
+    # Lines of text, from the top: a title, its accuracy, (the matrix,) classes, the axis' name.
+    rows = inked[:, round(0.7 * 120) : round(5.5 * 120)].any(axis=1)
+    starts, ends = (np.flatnonzero(np.diff(rows.astype(int)) == sign) for sign in (1, -1))
+    assert len(starts) == 5
+    heights = ends - starts
+    assert min(*heights[:2], *heights[-2:]) >= 9
 
 
 @pytest.mark.parametrize("classes", [1, 2, 19, 150])

@@ -47,7 +47,7 @@ class Method:
         "smoke": {"pixel": None},
     }
 
-    def __post_init__(self) -> None:
+    def __post_init__(self) -> None:  # noqa: D105
         if self.steps < 1:
             message = f"steps must be positive, got {self.steps}"
             raise ValueError(message)
@@ -116,11 +116,17 @@ def test_values_are_read_by_the_type_of_their_field(key: str, text: object, valu
         ({"fast": 1}, "'fast' must be true or false, but got 1."),
         ({"note": 1}, "'note' must be text, but got 1."),
         ({"pixel.size": "big"}, "'pixel.size' must be a whole number or none, but got 'big'."),
-        ({"pixel.semantic": "papr"}, "'pixel.semantic' must be one of paper, none, but got 'papr'."),
+        (
+            {"pixel.semantic": "papr"},
+            "'pixel.semantic' must be one of paper, none, but got 'papr'.",
+        ),
         ({"betas": "1"}, "'betas' must be 2 values separated by commas, but got '1'."),
         ({"widths": "1,x"}, "each is a whole number, but got '1,x'."),
         ({"pixel": 3}, "'pixel' must be a Pixel or none, but got 3."),
-        ({"pixel": None, "pixel.lr": 1}, "'pixel.lr' cannot be set, because 'pixel' is switched off"),
+        (
+            {"pixel": None, "pixel.lr": 1},
+            "'pixel.lr' cannot be set, because 'pixel' is switched off",
+        ),
         ({"steps": 0}, "Method refuses these hyperparameters: steps must be positive, got 0"),
     ],
 )
@@ -146,7 +152,7 @@ def test_a_group_that_cannot_be_switched_off_is_not_a_value() -> None:
 
 
 def test_an_unknown_preset_and_a_wrong_one() -> None:
-    with pytest.raises(BenchError, match="Unknown preset 'fest'. Did you mean 'fast'"):
+    with pytest.raises(BenchError, match=r"Unknown preset 'fest'\. Did you mean 'fast'"):
         resolve(Method, "fest", {})
 
     @dataclass(frozen=True)
@@ -154,7 +160,7 @@ def test_an_unknown_preset_and_a_wrong_one() -> None:
         steps: int = 1
         presets: ClassVar[dict[str, dict[str, object]]] = {"fast": {"stops": 1}}
 
-    with pytest.raises(BenchError, match="The preset 'fast' of Wrong is wrong: .*'steps'"):
+    with pytest.raises(BenchError, match=r"The preset 'fast' of Wrong is wrong: .*'steps'"):
         resolve(Wrong, "fast", {})
 
 
@@ -294,5 +300,5 @@ def test_an_annotation_that_cannot_be_read_says_so() -> None:
     class Hidden:
         lr: "Missing" = 0.0  # type: ignore[name-defined]  # noqa: F821, UP037
 
-    with pytest.raises(BenchError, match="type of 'lr' in Hidden cannot be read.*TYPE_CHECKING"):
+    with pytest.raises(BenchError, match=r"type of 'lr' in Hidden cannot be read.*TYPE_CHECKING"):
         resolve(Hidden, "paper", {})

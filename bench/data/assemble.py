@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from bench.data.domain import Domain, Split
+    from bench.data.domain import Domain
+    from bench.data.order import Role
     from bench.suites import Shift
 
 VALIDATION_PART = 10
@@ -30,7 +31,7 @@ def build_task(
     target: Domain,
     root: Path,
     device: torch.device,
-    learns_from: str = "source",
+    learns_from: Literal["source", "target"] = "source",
 ) -> Task:
     """Return the task of a shift, on `device`.
 
@@ -45,11 +46,11 @@ def build_task(
     """
     if source.classes != target.classes:
         raise BenchError(
-            f"shift {shift.name}: source '{shift.source}' has {source.classes} classes and target"
+            f"Shift {shift.name}: source '{shift.source}' has {source.classes} classes and target"
             f" '{shift.target}' {target.classes}. A shift needs the same classes on both sides."
         )
     teacher = target if learns_from == "target" else source
-    pixels = _images(shift, teacher, root, "train")
+    pixels = _images(shift, teacher, root, "source")
     labels = train_labels(teacher, root)
     if len(labels) != len(pixels):
         raise BenchError(
@@ -57,28 +58,45 @@ def build_task(
             " A domain's images() and labels() must have the same length and order."
         )
     held_out = max(1, len(pixels) // VALIDATION_PART)
+    if len(pixels) <= held_out:
+        raise BenchError(
+            f"{type(teacher).__name__} has {len(pixels)} training images: too few to train on and"
+            " hold some out for validation."
+        )
     pixels, labels = pixels.to(device), labels.to(device)
     return Task(
         source=LabeledImages(pixels[:-held_out], labels[:-held_out], "source"),
         validation=LabeledImages(pixels[-held_out:], labels[-held_out:], "source"),
-        target=Images(_images(shift, target, root, "train").to(device), "target"),
+        target=Images(_images(shift, target, root, "target").to(device), "target"),
         classes=target.classes,
     )
 
 
 def test_images(shift: Shift, target: Domain, root: Path, device: torch.device) -> Images:
-    """Return the target's test images, in the order that `bench.data.labels.test_labels` has."""
+    """Return the target's test images, in the order that `bench.data.labels.test_labels` has.
+
+    Raises:
+        BenchError: the domain's data is malformed.
+        MissingDataError: a file is absent or broken.
+    """
     return Images(_images(shift, target, root, "test").to(device), "test")
 
 
-def _images(shift: Shift, domain: Domain, root: Path, split: Split) -> Tensor:
+def _images(shift: Shift, domain: Domain, root: Path, role: Role) -> Tensor:
+    """Return a domain's images for one role: checked, preprocessed, and in that role's order."""
+    split: Literal["train", "test"] = "test" if role == "test" else "train"
     images = domain.images(root, split)
-    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):  # noqa: PLR2004
+    name = f"{type(domain).__name__}.images(), {split}"
+    if not isinstance(images, torch.Tensor):
+        raise BenchError(f"{name}: must be a uint8 tensor, got {type(images).__name__}.")
+    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in {1, 3}:  # noqa: PLR2004
         raise BenchError(
-            f"{type(domain).__name__}.images() must return uint8 (n, c, h, w) with c 1 or 3,"
+            f"{name}: must be uint8 (n, c, h, w) with c 1 or 3,"
             f" got {images.dtype} {tuple(images.shape)}."
         )
+    if not len(images):
+        raise BenchError(f"{name}: there is no image.")
     ready = prepare(
         images, size=shift.size, channels=shift.channels, interpolation=shift.interpolation
     )
-    return ready[hidden_order(len(ready), split)]
+    return ready[hidden_order(len(ready), role)]

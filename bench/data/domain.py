@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from torch import Tensor
@@ -19,16 +20,20 @@ class DataFile:
 
     Attributes:
         path: where it lies, relative to the data folder.
-        digests: MD5 of each accepted version (hexadecimal) to what that version is.
-        urls: where it can be downloaded, the first one that answers is used. A URL ending in .gz
-            is unpacked if `path` does not end so.
-        url_digest: MD5 of the download, if it is not the file itself but an archive of it.
+        md5: checksum of the official file, hexadecimal.
+        size: bytes of the official file, if known.
+        urls: where it can be downloaded; they are tried in turn.
+        packed_md5: checksum of the download, if that is a gzip archive of the file. The archive
+            itself, with ".gz" added to `path`, then serves as well as the file.
+        also: MD5 of other versions whose content is the same, and what to call each.
     """
 
     path: str
-    digests: dict[str, str]
+    md5: str
+    size: int | None = None
     urls: tuple[str, ...] = ()
-    url_digest: str | None = None
+    packed_md5: str | None = None
+    also: Mapping[str, str] = field(default_factory=dict)
 
 
 @runtime_checkable
@@ -42,7 +47,7 @@ class Domain(Protocol):
     classes: ClassVar[int]
 
     def images(self, root: Path, split: Split) -> Tensor:
-        """Return uint8 (n, c, h, w), values 0..255, at the domain's own size.
+        """Return uint8 (n, c, h, w), values 0..255, at the domain's own size, c 1 or 3.
 
         Args:
             root: the data folder.

@@ -1,0 +1,169 @@
+"""``bench data status|fetch|verify``: what is there, what is missing, and getting it."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import io
+import shutil
+import socket
+import sys
+import tempfile
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.data import store
+from bench.data.store import FileReport
+from bench.errors import BenchError, MissingDataError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from bench.data.domain import DataFile, Domain
+
+TIMEOUT = 30.0
+"""Seconds of silence after which a mirror is given up."""
+
+
+def default_root() -> Path:
+    """Return the per-user data folder, which need not exist yet."""
+    import platformdirs  # noqa: PLC0415
+
+    return Path(platformdirs.user_cache_dir("cycada-bench", appauthor=False))
+
+
+def files_of(domain: Domain) -> tuple[DataFile, ...]:
+    """Return the files that a domain reads; none if it is embedded."""
+    return tuple(getattr(domain, "files", ()))
+
+
+def status(domains: Mapping[str, Domain], root: Path) -> list[FileReport]:
+    """Report whether each file is there, at a glance: no file is read."""
+    return _reports(domains, root, store.glance)
+
+
+def verify(domains: Mapping[str, Domain], root: Path) -> list[FileReport]:
+    """Report whether each file is sound: every file is read and its checksum compared."""
+    return _reports(domains, root, store.inspect)
+
+
+def missing(domain: Domain, root: Path) -> list[str]:
+    """Return a sentence for each file of `domain` that is absent or damaged; [] if all is well."""
+    name = type(domain).__name__.lower()
+    reports = [store.inspect(root, file, name) for file in files_of(domain)]
+    return [report.detail for report in reports if not report.usable]
+
+
+def fetch(
+    domains: Mapping[str, Domain], root: Path, *, offline: bool = False
+) -> list[FileReport]:
+    """Download every file that is absent or damaged, and report on all of them.
+
+    A file appears in the data folder only after its checksum has been verified; a sound one is
+    not touched.
+
+    Raises:
+        MissingDataError: a file cannot be had: no network, no mirror with the right content, no
+            address to get it from, or `offline`.
+        BenchError: the data folder cannot be written.
+    """
+    for name, domain in domains.items():
+        for file in files_of(domain):
+            report = store.inspect(root, file, name)
+            if not report.usable:
+                if offline or not file.urls:
+                    raise MissingDataError(report.detail)
+                _download(root, file, name)
+    return verify(domains, root)
+
+
+def _reports(
+    domains: Mapping[str, Domain],
+    root: Path,
+    look: Callable[[Path, DataFile, str], FileReport],
+) -> list[FileReport]:
+    reports = []
+    for name, domain in domains.items():
+        files = files_of(domain)
+        reports += [look(root, file, name) for file in files]
+        if not files:
+            reports.append(FileReport(name, "", "embedded"))
+    return reports
+
+
+def _download(root: Path, file: DataFile, domain: str) -> None:
+    """Try each mirror; put the verified file in place by renaming it."""
+    failures = []
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        # Beside the final place, because only a rename within one file system is atomic.
+        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=root) as folder:
+            for number, url in enumerate(file.urls):
+                try:
+                    content = _verified(url, file, Path(folder) / str(number))
+                except _TRANSFER_ERRORS as error:
+                    failures.append(f"{url}: {error}")
+                    continue
+                path = root / file.path
+                path.parent.mkdir(parents=True, exist_ok=True)
+                content.replace(path)
+                return
+    except OSError as error:
+        raise BenchError(
+            f"The data folder {root} cannot be written ({error.strerror})."
+            " Choose another with --data DIR or the environment variable BENCH_DATA."
+        ) from error
+    raise MissingDataError(
+        f"{file.path} could not be downloaded ({'; '.join(failures)}). On a machine with a network,"
+        f" download {file.urls[0]}, put it at {_manual_place(root, file)}, and run"
+        f" `bench data verify {domain}`."
+    )
+
+
+# What a broken connection, a missing page and a wrong checksum raise. urllib's URLError and all
+# socket errors are OSErrors; torchvision reports a wrong checksum by a RuntimeError.
+_TRANSFER_ERRORS = (OSError, RuntimeError, EOFError, ValueError, zlib.error)
+
+
+def _verified(url: str, file: DataFile, folder: Path) -> Path:
+    """Download one URL into `folder` and return the verified, unpacked file."""
+    from torchvision.datasets.utils import download_url  # noqa: PLC0415  slow to import
+
+    with _timeout(TIMEOUT), _quiet_unless_terminal():
+        download_url(url, folder, filename="download", md5=file.packed_md5 or file.md5)
+    path = folder / "download"
+    if file.packed_md5:
+        with gzip.open(path) as packed, (folder / "unpacked").open("wb") as unpacked:
+            shutil.copyfileobj(packed, unpacked)
+        path = folder / "unpacked"
+    if store.md5_of(path.read_bytes()) != file.md5:
+        message = "the file in the archive has a wrong checksum"
+        raise RuntimeError(message)
+    return path
+
+
+def _manual_place(root: Path, file: DataFile) -> Path:
+    path = root / file.path
+    return path.with_name(f"{path.name}.gz") if file.packed_md5 else path
+
+
+@contextlib.contextmanager
+def _timeout(seconds: float) -> Iterator[None]:
+    """Let no socket wait for ever; torchvision sets no limit of its own."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+@contextlib.contextmanager
+def _quiet_unless_terminal() -> Iterator[None]:
+    """Show torchvision's progress bar only to somebody who watches."""
+    if sys.stderr.isatty():
+        yield
+    else:
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield
