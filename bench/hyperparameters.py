@@ -13,12 +13,11 @@ import math
 import sys
 import types
 import typing
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar, Union
 
+from bench.digest import canonical_json
 from bench.errors import BenchError, unknown
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 T = TypeVar("T")
 
@@ -56,7 +55,8 @@ def resolve(cls: type[T], preset: str, settings: Mapping[str, object]) -> T:
 
     Raises:
         BenchError: an unknown preset or key, a value of the wrong type, a key into a part that is
-            switched off, or values that the dataclass itself refuses.
+            switched off, or values that the dataclass itself refuses; a class whose presets or
+            defaults make no sense.
 
     >>> @dataclasses.dataclass(frozen=True)
     ... class Mine:
@@ -70,13 +70,14 @@ def resolve(cls: type[T], preset: str, settings: Mapping[str, object]) -> T:
         raise unknown("preset", preset, PRESETS)
     known = keys(cls)
     try:
-        ours = _typed(cls, known, getattr(cls, "presets", {}).get(preset, {}))
+        ours = _typed(cls, known, _preset(cls, preset))
     except BenchError as error:
         message = f"The preset '{preset}' of {cls.__name__} is wrong: {error}"
         raise BenchError(message) from error
     chosen = _typed(cls, known, settings)
     kept = {k: v for k, v in ours.items() if not any(k.startswith(f"{c}.") for c in chosen)}
     made: T = _build(cls, kept | chosen)
+    _check_writable(made)
     return made
 
 
@@ -140,6 +141,35 @@ def keys(cls: type, prefix: str = "") -> dict[str, Any]:
     return found
 
 
+def _preset(cls: type, name: str) -> Mapping[str, object]:
+    """Return what the class says about a preset, once all that it says makes sense."""
+    presets = getattr(cls, "presets", {})
+    if not isinstance(presets, Mapping) or not all(
+        isinstance(changes, Mapping) for changes in presets.values()
+    ):
+        message = 'presets must look like {"smoke": {"steps": 2}}.'
+        raise BenchError(message)
+    for given in presets:
+        if given not in PRESETS:  # a misspelt preset would pass for one that changes nothing
+            raise unknown("preset", str(given), PRESETS)
+    changes: Mapping[str, object] = presets.get(name, {})
+    return changes
+
+
+def _check_writable(instance: Any) -> None:  # noqa: ANN401  any dataclass
+    """Refuse a value that no run's record could hold."""
+    for key, value in flat(instance).items():
+        try:
+            canonical_json(value)
+        except (TypeError, ValueError) as error:
+            message = (
+                f"'{key}' of {type(instance).__name__} is {value!r}, which a run cannot record."
+                " Hyperparameters are finite numbers, text, true or false, none, and tuples of"
+                " these; name other things by text."
+            )
+            raise BenchError(message) from error
+
+
 def _typed(
     cls: type, known: Mapping[str, Any], settings: Mapping[str, object]
 ) -> dict[str, object]:
@@ -187,15 +217,24 @@ def _build(cls: type, typed: Mapping[str, object], start: object = None, prefix:
         values[field.name] = value
     try:
         return cls(**values)
-    except (ValueError, TypeError) as error:
-        message = f"{cls.__name__} refuses these hyperparameters: {error}"
+    except Exception as error:
+        message = f"{cls.__name__} refuses these hyperparameters: {_said(error)}"
         raise BenchError(message) from error
 
 
 def _default(field: dataclasses.Field[Any]) -> object:
-    if field.default_factory is not dataclasses.MISSING:
+    if field.default_factory is dataclasses.MISSING:
+        return field.default
+    try:
         return field.default_factory()
-    return field.default
+    except Exception as error:
+        message = f"The default of '{field.name}' cannot be made: {_said(error)}"
+        raise BenchError(message) from error
+
+
+def _said(error: Exception) -> str:
+    """Return the words of an exception; a ValueError's are meant for the user as they are."""
+    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
 
 
 def convert(value: object, kind: Any, key: str) -> object:  # noqa: ANN401  any annotation

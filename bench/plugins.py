@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from importlib import metadata
 from importlib.machinery import PathFinder
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from bench.config import NUMERICS
 from bench.errors import BenchError, unknown
-from bench.suites import Shift, Suite
+from bench.suites import Entry, Shift, Suite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from bench.data.domain import Domain
 
 Kind = Literal["method", "domain", "suite"]
+T = TypeVar("T")
 
 _OURS = {"bench", "cycada", "baselines", "leaderboards"}
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -141,7 +142,7 @@ def load_domain(spec: str) -> Domain:
         lacks = f", but it has no {', '.join(missing)}" if missing else ""
         message = f"Domain '{spec}' must be a class with classes, images and labels{lacks}."
         raise BenchError(message)
-    domain: Domain = _guarded(cls, f"{spec}()", path)
+    domain: Domain = guarded(cls, f"{spec}()", path)
     return domain
 
 
@@ -159,6 +160,7 @@ def load_suite(spec: str) -> Suite:
     if not isinstance(found, Suite):
         message = f"Suite '{spec}' must be a bench.suites.Suite, but is a {type(found).__name__}."
         raise BenchError(message)
+    _check_suite(found, spec)
     if not _is_file(spec):
         return found
     shifts = tuple(
@@ -170,6 +172,16 @@ def load_suite(spec: str) -> Suite:
         for shift in found.shifts
     )
     return dataclasses.replace(found, shifts=shifts)
+
+
+def _check_suite(suite: Suite, spec: str) -> None:
+    for part, kind in (("shifts", Shift), ("entries", Entry)):
+        values = getattr(suite, part)
+        if not isinstance(values, tuple) or not all(isinstance(v, kind) for v in values):
+            message = (
+                f"Suite '{spec}': {part} must be a tuple of {kind.__name__}(...), got {values!r}."
+            )
+            raise BenchError(message)
 
 
 def find_shift(name: str, suite: Suite | None = None) -> Shift:
@@ -248,7 +260,7 @@ def _find_entry(kind: Kind, name: str, also: Iterable[str] = ()) -> metadata.Ent
 
 
 def _load_entry(entry: metadata.EntryPoint) -> Any:  # noqa: ANN401  checked by the caller
-    return _guarded(entry.load, f"{entry.name} ({entry.value})", find_source(entry.module))
+    return guarded(entry.load, f"{entry.name} ({entry.value})", find_source(entry.module))
 
 
 def _code_of_entry(entry: metadata.EntryPoint) -> str:
@@ -288,7 +300,7 @@ def _load_from_file(spec: str, kind: Kind, fits: Callable[[object], bool]) -> tu
         message = f"There is no file '{path}'; expected a {kind} as path/to/file.py:Name."
         raise BenchError(message)
     path = path.resolve()
-    module = _guarded(lambda: _import_file(path), str(path), path)
+    module = guarded(lambda: _import_file(path), str(path), path)
     own = {key: value for key, value in vars(module).items() if not key.startswith("_")}
     if name not in own:
         candidates = [key for key, value in own.items() if fits(value)]
@@ -327,18 +339,32 @@ def _import_file(path: Path) -> Any:  # noqa: ANN401  a module's attributes are 
     return module
 
 
-def _guarded(load: Callable[[], Any], what: str, path: Path | None) -> Any:  # noqa: ANN401
-    """Call `load`; whatever a plug-in raises becomes one sentence with its line."""
+def guarded(load: Callable[[], T], what: str, path: Path | None = None) -> T:
+    """Call `load`; whatever a plug-in raises becomes one sentence with its line.
+
+    Args:
+        load: runs somebody else's code.
+        what: names it in the sentence.
+        path: the file that the line is in; None for wherever it was raised.
+
+    Raises:
+        BenchError: `load` raised anything but a KeyboardInterrupt; a BenchError comes as it is.
+    """
     try:
         return load()
     except BenchError:
         raise
     except (Exception, SystemExit) as error:
         frames = traceback.extract_tb(error.__traceback__)
-        lines = [frame.lineno for frame in frames if path and frame.filename == str(path)]
-        line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
+        inside = [frame for frame in frames if path is None or frame.filename == str(path)]
+        line = inside[-1].lineno if inside else None
+        if isinstance(error, SyntaxError):
+            line = error.lineno
         where = f", line {line}" if line else ""
-        detail = error.msg if isinstance(error, SyntaxError) else str(error)
+        if path is None and inside:
+            where = f" ({Path(inside[-1].filename).name}{where})"
+        text = error.msg if isinstance(error, SyntaxError) else str(error)
+        detail = text.strip().partition("\n")[0]
         message = f"Loading {what}{where} raised {type(error).__name__}: {detail}"
         raise BenchError(message) from error
 

@@ -123,7 +123,7 @@ def run_trial(
         raise
     except DivergedError as error:
         _close(folder, record, context, "diverged", str(error))
-    except Exception as error:  # noqa: BLE001  a method may raise anything; the others go on
+    except (Exception, SystemExit) as error:  # noqa: BLE001  a method may raise anything
         _close(folder, record, context, "failed", _described(error))
     return record
 
@@ -312,7 +312,7 @@ def _git_commit() -> str:
     return out.stdout.strip()
 
 
-def _described(error: Exception) -> str:
+def _described(error: BaseException) -> str:
     """Return one line for a method's exception: what, and where in the method's code."""
     if isinstance(error, BenchError):
         return str(error)

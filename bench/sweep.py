@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bench import backbones, hyperparameters, leaderboard, plugins, select
@@ -92,6 +93,8 @@ def sweep(request: Request) -> Report:
         MissingDataError: data is missing, before any training; unless `skip_missing`.
     """
     suite, shifts, rows = _resolved(request)
+    # A shift of another suite that was asked for belongs in the table, too.
+    suite = replace(suite, shifts=tuple(dict.fromkeys((*suite.shifts, *shifts))))
     _check_writable(request.runs)
     shifts, left_out = _available(shifts, request)
     device = choose_device(request.device)
@@ -218,9 +221,10 @@ def _trials(
         for row in rows:
             learns_from = getattr(row.loaded.cls, "learns_from", "source")
             if learns_from not in materials:
-                materials[learns_from] = load_material(
-                    shift, source, target, request.data, device, learns_from
+                load = partial(
+                    load_material, shift, source, target, request.data, device, learns_from
                 )
+                materials[learns_from] = plugins.guarded(load, f"the data of '{shift.name}'")
             material = materials[learns_from]
             method = hyperparameters.resolve(row.loaded.cls, request.preset, row.settings)
             config = RunConfig(

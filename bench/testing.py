@@ -242,7 +242,7 @@ def _tried(name: str, check: Callable[[], str]) -> Check:
         return Check(name, ok=True, detail=check())
     except (Broken, BenchError) as error:
         return Check(name, ok=False, detail=str(error))
-    except Exception as error:  # noqa: BLE001  a method may raise anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001  a method may raise anything
         place = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(place.filename).name}, line {place.lineno}"
         return Check(name, ok=False, detail=f"{type(error).__name__}: {error} ({where})")

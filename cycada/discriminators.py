@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bench.errors import BenchError
 from torch import nn
 
 from cycada.generators import initialise
@@ -15,13 +16,15 @@ if TYPE_CHECKING:
 class PatchDiscriminator(nn.Module):
     """PatchGAN: one number for each overlapping patch of an image, high for real.
 
-    Images (b, c, h, w) in -1..1 to (b, 1, h', w'). The paper's has 64 filters and 3 strided layers:
-    2,764,737 parameters for 3 channels (Isola et al. 2017; Zhu et al. 2017).
+    Images (b, c, h, w) in -1..1 to (b, 1, h', w') with h' = floor(h / 2^layers) - 2. The paper's
+    has 64 filters and 3 strided layers: 2,764,737 parameters for 3 channels (Isola et al. 2017;
+    Zhu et al. 2017). It has no sigmoid: the loss is least squares (see `cycada.losses`).
     """
 
     def __init__(self, channels: int, filters: int = 64, layers: int = 3) -> None:
-        """Build the network with CycleGAN's initial weights, N(0, 0.02)."""
+        """Build the network with CycleGAN's initial weights, N(0, 0.02), and biases zero."""
         super().__init__()
+        self._layers = layers
         body: list[nn.Module] = [
             nn.Conv2d(channels, filters, 4, stride=2, padding=1),
             nn.LeakyReLU(0.2, inplace=True),
@@ -41,7 +44,19 @@ class PatchDiscriminator(nn.Module):
         self.apply(initialise)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return one unbounded number a patch."""
+        """Return one unbounded number a patch.
+
+        Raises:
+            BenchError: h or w is below 3 * 2^layers, too small to leave a patch.
+        """
+        height, width = x.shape[-2:]
+        smallest = 3 * 2**self._layers
+        if min(height, width) < smallest:
+            raise BenchError(
+                f"a patch discriminator of {self._layers} layers needs images of {smallest} pixels"
+                f" a side or more, got {height}x{width}. Lower pixel.discriminator_layers, or set"
+                f" pixel.size to {smallest} or more."
+            )
         patches: Tensor = self.body(x)
         return patches
 
@@ -49,7 +64,7 @@ class PatchDiscriminator(nn.Module):
 class ScoreDiscriminator(nn.Module):
     """ADDA's discriminator on the k scores of a task network: two hidden layers, two logits.
 
-    Scores (b, k) to logits (b, 2); class 1 is "source", class 0 "target".
+    Scores (b, k) to logits (b, 2); class 1 is "source", class 0 "target" (Tzeng et al. 2017).
     """
 
     def __init__(self, inputs: int, hidden: int = 500) -> None:

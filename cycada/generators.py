@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 class ResNetGenerator(nn.Module):
     """CycleGAN's generator: two strided convolutions, residual blocks, two transposed ones.
 
-    Images (b, c, h, w) in -1..1 to the same shape and range; h and w must be multiples of 4.
-    The paper's has 64 filters and 9 blocks: 11,365,633 parameters for 1 channel, 11,378,179 for 3
+    Images (b, c, h, w) in -1..1 to the same shape and range; h and w multiples of 4, 8 or more.
+    Instance norm keeps no statistics: an image's translation depends on no other image. The paper's has 64 filters and 9 blocks: 11,365,633 parameters for 1 channel, 11,378,179 for 3
     (Zhu et al. 2017; Johnson et al. 2016).
     """
 
     def __init__(self, channels: int, filters: int = 64, blocks: int = 9) -> None:
-        """Build the network with CycleGAN's initial weights, N(0, 0.02)."""
+        """Build the network with CycleGAN's initial weights, N(0, 0.02), and biases zero."""
         super().__init__()
         f = filters
         self.body = nn.Sequential(
@@ -44,7 +44,12 @@ class ResNetGenerator(nn.Module):
         self.apply(initialise)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Translate (b, c, h, w) in -1..1."""
+        """Translate (b, c, h, w) in -1..1.
+
+        Raises:
+            BenchError: h or w is not a multiple of 4, or is below 8.
+        """
+        _check_divides(x, 4, "resnet")
         translated: Tensor = self.body(x)
         return translated
 
@@ -73,13 +78,12 @@ class UnshuffleGenerator(nn.Module):
     """A generator that works on `factor` x `factor` blocks of pixels, for small machines.
 
     Space moves to channels (pixel unshuffle, Shi et al. 2016), so that all convolutions run at
-    1/factor of the resolution: for 28x28 images about 1/80 of the paper's generator's arithmetic.
-    Images (b, c, h, w) in -1..1 to the same shape and range; h and w multiples of `factor`.
+    1/factor of the resolution: for 28x28 images about 1/70 of the paper's generator's arithmetic.
+    Images (b, c, h, w) in -1..1 to the same shape and range; h and w multiples of `factor`, and
+    at least two of them, since instance norm needs more than one position.
     """
 
-    def __init__(
-        self, channels: int, filters: int = 64, blocks: int = 2, factor: int = 4
-    ) -> None:
+    def __init__(self, channels: int, filters: int = 64, blocks: int = 2, factor: int = 4) -> None:
         """Build the network with PyTorch's default initial weights."""
         super().__init__()
         self._factor = factor
@@ -91,13 +95,9 @@ class UnshuffleGenerator(nn.Module):
         """Translate (b, c, h, w) in -1..1.
 
         Raises:
-            BenchError: h or w is not a multiple of the factor.
+            BenchError: h or w is not a multiple of the factor, or is below twice the factor.
         """
-        if x.shape[-1] % self._factor or x.shape[-2] % self._factor:
-            raise BenchError(
-                f"the unshuffle generator needs a height and width that {self._factor} divides,"
-                f" got {x.shape[-2]}x{x.shape[-1]}. Set pixel.size to a multiple of {self._factor}."
-            )
+        _check_divides(x, self._factor, "unshuffle")
         h = F.relu(self.enter(F.pixel_unshuffle(x, self._factor)))
         for block in self.blocks:
             h = block(h)
@@ -120,6 +120,16 @@ class PlainBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return x plus what the block adds: (b, width, h, w)."""
         return x + self.body(x)
+
+
+def _check_divides(x: Tensor, factor: int, generator: str) -> None:
+    """Raise unless height and width are multiples of `factor`, two or more."""
+    height, width = x.shape[-2:]
+    if height % factor or width % factor or min(height, width) < 2 * factor:
+        raise BenchError(
+            f"the {generator} generator needs a height and width that {factor} divides,"
+            f" {2 * factor} or more, got {height}x{width}. Set pixel.size to such a number."
+        )
 
 
 def _norm_relu(width: int) -> tuple[nn.Module, nn.Module]:

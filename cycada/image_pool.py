@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+from bench.errors import BenchError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -15,11 +16,25 @@ class ImagePool:
 
     Images enter one at a time: while there is room, an image is stored and also returned; after
     that, with probability 1/2, it is returned as it is, else it takes the place of a random stored
-    one, which is returned instead.
+    one, which is returned instead. So a batch may return an image that an earlier place of the same
+    batch has just stored, and the order of a batch matters.
+
+    >>> pool = ImagePool(capacity=2)
+    >>> pool.query(torch.ones(3, 1, 4, 4)).shape, len(pool)
+    (torch.Size([3, 1, 4, 4]), 2)
     """
 
     def __init__(self, capacity: int = 50) -> None:
-        """Start empty; a capacity of 0 returns every batch unchanged."""
+        """Start empty; a capacity of 0 returns every batch unchanged.
+
+        Raises:
+            BenchError: the capacity is negative.
+        """
+        if capacity < 0:
+            raise BenchError(
+                f"an image pool holds 0 images or more, got {capacity}. Set pixel.pool to 0 to"
+                " show the discriminators the newest translations only."
+            )
         self._capacity = capacity
         self._stored: Tensor | None = None
 
@@ -30,7 +45,7 @@ class ImagePool:
     def query(self, images: Tensor) -> Tensor:
         """Return a batch like `images` (b, c, h, w), part of it from the history.
 
-        Draws from torch's global generator, which the harness seeds at each step.
+        What comes from the history carries no gradient. Draws from torch's global generator, which the harness seeds at each step.
         """
         if self._capacity == 0:
             return images
@@ -51,7 +66,7 @@ class ImagePool:
         return torch.cat([kept, out])
 
     def state_dict(self) -> dict[str, object]:
-        """Return the stored images."""
+        """Return the stored images: float32 (n, c, h, w), or None. As in torch, not a copy."""
         return {"stored": self._stored}
 
     def load_state_dict(self, state: dict[str, object]) -> None:

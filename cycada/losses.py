@@ -1,4 +1,8 @@
-"""The terms of Equation 6 that belong to images, as pure functions."""
+"""Equations 2 to 4 of the paper, the terms of Equation 6 that belong to images: pure functions.
+
+Each equation is a sum of two sides or two expectations; a function here is one of them, and the
+pixel stage adds them up.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,9 @@ if TYPE_CHECKING:
 def lsgan(prediction: Tensor, *, is_real: bool) -> Tensor:
     """Return the least-squares GAN loss, mean (prediction - t)^2 with t = 1 (real) or 0 (fake).
 
-    It stands for the logarithms of Equation 2, as in CycleGAN (Mao et al. 2017).
+    Equation 2 has logarithms: E[log D(x_t)] + E[log(1 - D(G(x_s)))]. Released code and CycleGAN
+    take squares for them (Mao et al. 2017), which D, without a sigmoid, and G both minimise: D
+    half of (D(x_t) - 1)^2 + D(G(x_s))^2, and G (D(G(x_s)) - 1)^2.
 
     Args:
         prediction: a discriminator's output, any shape.
@@ -30,6 +36,9 @@ def lsgan(prediction: Tensor, *, is_real: bool) -> Tensor:
 def cycle_loss(reconstructed: Tensor, original: Tensor) -> Tensor:
     """Return the mean absolute difference of two image batches (one side of Equation 3).
 
+    The norm in Equation 3 is a sum over pixels; the mean, as in CycleGAN, makes its weight
+    independent of the image size. Both (b, c, h, w), any range.
+
     >>> import torch
     >>> cycle_loss(torch.tensor([1.0, 0.0]), torch.tensor([0.0, -1.0]))
     tensor(1.)
@@ -38,5 +47,13 @@ def cycle_loss(reconstructed: Tensor, original: Tensor) -> Tensor:
 
 
 def semantic_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the cross-entropy of logits (b, k) with labels int64 (b,) (one side of Equation 4)."""
+    """Return the mean cross-entropy of logits (b, k) with labels int64 (b,) in 0..k-1.
+
+    One side of Equation 4, where the logits are f_S's on a translation and the labels its own
+    p(f_S, X) = argmax f_S(X) on the original. Other readings pass other labels.
+
+    >>> import torch
+    >>> semantic_loss(torch.zeros(1, 4), torch.tensor([2])).exp()
+    tensor(4.)
+    """
     return F.cross_entropy(logits, labels)

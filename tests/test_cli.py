@@ -304,6 +304,11 @@ BAD = """
             raise RuntimeError("out of ideas")
 
     @dataclass(frozen=True)
+    class Exits:
+        def fit(self, task, ctx):
+            raise SystemExit(0)
+
+    @dataclass(frozen=True)
     class NotANumber:
         def fit(self, task, ctx):
             return nn.Sequential(ctx.network(), nn.Threshold(float("inf"), float("nan")))
@@ -311,7 +316,9 @@ BAD = """
     @dataclass(frozen=True)
     class Diverges:
         def fit(self, task, ctx):
-            return ctx.stage("s", params=self, build=ctx.network, train=lambda n: self.train(n, ctx))
+            return ctx.stage(
+                "s", params=self, build=ctx.network, train=lambda net: self.train(net, ctx)
+            )
 
         def train(self, net, ctx):
             for step in ctx.steps(4):
@@ -361,6 +368,7 @@ def bad(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("name", "status", "said"),
     [
         ("Raises", "failed", "RuntimeError: out of ideas (bad.py, line 12)"),
+        ("Exits", "failed", "SystemExit: 0 (bad.py, line 17)"),
         ("NotANumber", "diverged", "NaN or infinity"),
         ("Diverges", "diverged", "NaN or infinity"),
         ("WrongShape", "failed", "logits (b, 3), got (90, 2)"),
@@ -382,6 +390,31 @@ def test_a_method_that_misbehaves_is_recorded_and_the_others_go_on(
     assert (record["status"], record["error"]) == (status, first["error"])
     assert "Traceback" not in result.output
     assert "0 of 1" in (tmp_path / "leaderboard.md").read_text()
+
+
+def test_a_domain_that_raises_is_named_without_a_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plugins, "_FILE_DOMAINS", {})
+    text = """
+        from bench.suites import Entry, Shift, Suite
+
+        class Empty:
+            classes = 3
+            def images(self, root, split):
+                raise LookupError("no images today")
+            labels = images
+
+        SUITE = Suite(
+            "empty",
+            "",
+            (Shift("nothing", "empty.py:Empty", "empty.py:Empty"),),
+            (Entry("source-only", "source-only"),),
+        )
+    """
+    (tmp_path / "empty.py").write_text(textwrap.dedent(text))
+    result = bench("run", "--suite", f"{tmp_path}/empty.py:SUITE", "--runs", tmp_path / "runs")
+    assert_usage_error(result, "'nothing' (empty.py, line 7) raised LookupError", "no images today")
 
 
 def test_ctrl_c_says_how_to_go_on(bad: Path, tmp_path: Path) -> None:

@@ -164,6 +164,47 @@ def test_an_unknown_preset_and_a_wrong_one() -> None:
         resolve(Wrong, "fast", {})
 
 
+@pytest.mark.parametrize("presets", [3, {"fast": 3}, ["fast"]])
+def test_presets_of_another_form(presets: object) -> None:
+    cls = dataclass(frozen=True)(type("Odd", (), {"presets": presets}))
+    with pytest.raises(BenchError, match="of Odd is wrong: presets must look like"):
+        resolve(cls, "paper", {})
+
+
+def test_a_misspelt_preset_does_not_pass_for_an_empty_one() -> None:
+    cls = dataclass(frozen=True)(type("Odd", (), {"presets": {"smok": {}}}))
+    with pytest.raises(BenchError, match=r"Unknown preset 'smok'\. Did you mean 'smoke'"):
+        resolve(cls, "smoke", {})
+
+
+def test_whatever_a_class_raises_becomes_a_sentence() -> None:
+    @dataclass(frozen=True)
+    class Asserts:
+        steps: int = 1
+
+        def __post_init__(self) -> None:
+            assert self.steps > 1, "too few"
+
+    @dataclass(frozen=True)
+    class NoDefault:
+        steps: int = field(default_factory=lambda: 1 // 0)
+
+    with pytest.raises(BenchError, match=r"Asserts refuses .*: AssertionError: too few"):
+        resolve(Asserts, "paper", {})
+    with pytest.raises(BenchError, match="default of 'steps' cannot be made: ZeroDivisionError"):
+        resolve(NoDefault, "paper", {})
+
+
+@pytest.mark.parametrize("value", [int, {1, 2}, float("nan"), b"raw"])
+def test_a_value_that_no_record_holds_is_refused(value: object) -> None:
+    @dataclass(frozen=True)
+    class Odd:
+        odd: object = field(default_factory=lambda: value)
+
+    with pytest.raises(BenchError, match=r"'odd' of Odd is .* cannot record"):
+        resolve(Odd, "paper", {})
+
+
 def test_a_field_without_a_default_must_be_given() -> None:
     @dataclass(frozen=True)
     class Bare:

@@ -289,7 +289,7 @@ def test_another_package_registers_as_ours_do(tmp_path: Path) -> None:
         try:
             plugins.load_method("their-method")
         except BenchError as error:
-            assert "their-method (theirs.mine:Mine) raised RuntimeError: listing" in str(error), error
+            assert "(theirs.mine:Mine) raised RuntimeError: listing" in str(error), error
         else:
             raise AssertionError
         pathlib.Path(sys.argv[1], "theirs", "__init__.py").write_text("")
@@ -347,6 +347,15 @@ def test_a_suite_of_the_wrong_kind(tmp_path: Path) -> None:
         load_suite(f"{path}:OTHER")
     with pytest.raises(BenchError, match="Available: TOY"):
         load_suite(f"{path}:TOYS")
+
+
+def test_a_suite_of_names_alone(tmp_path: Path) -> None:
+    text = "from bench.suites import Suite\nS = Suite('s', '', ('mnist2usps',), ())\n"
+    with pytest.raises(BenchError, match=r"shifts must be a tuple of Shift\(\.\.\.\), got"):
+        load_suite(f"{write(tmp_path / 'suite.py', text)}:S")
+    text = "from bench.suites import Suite\nS = Suite('s', '', (), ['cycada'])\n"
+    with pytest.raises(BenchError, match=r"entries must be a tuple of Entry\(\.\.\.\), got"):
+        load_suite(f"{write(tmp_path / 'suite.py', text)}:S")
 
 
 def test_a_domain_without_its_parts(tmp_path: Path) -> None:

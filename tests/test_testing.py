@@ -1,22 +1,18 @@
-"""Every method of ours keeps the contract, and a method that breaks it is found out."""
+"""`bench check`: a method that breaks the contract in one way is found out in that check."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 import torch
-from bench.plugins import load_method, names
 from bench.testing import GREY, check_method, tiny_task
 from torch import nn
 from torch.nn.functional import cross_entropy
 
 if TYPE_CHECKING:
     from bench.api import Context, Task
-
-CORAL = f"{Path(__file__).parent / 'plugins' / 'deep_coral.py'}:DeepCORAL"
 
 ALL = (
     "is a frozen dataclass with fit",
@@ -28,18 +24,6 @@ ALL = (
     "a cached stage gives what a computed one gives",
     "an interrupted run ends like an uninterrupted one",
 )
-
-
-@pytest.mark.parametrize("method", [*names("method"), pytest.param(CORAL, id="deep-coral")])
-def test_every_method_keeps_the_contract(method: str) -> None:
-    checks = list(check_method(load_method(method).cls))
-    assert [check.name for check in checks] == list(ALL)
-    assert [check for check in checks if not check.ok] == []
-    assert checks[-1].detail.startswith("stopped ")  # resumed, not merely restarted
-
-
-def test_deep_coral_is_as_short_as_promised() -> None:
-    assert len(Path(CORAL.removesuffix(":DeepCORAL")).read_text().splitlines()) <= 40
 
 
 @dataclass(frozen=True)
@@ -73,7 +57,7 @@ class Good:
 
 
 class NotFrozen:
-    def fit(self, task: Task, ctx: Context) -> nn.Module:  # noqa: ARG002
+    def fit(self, task: Task, ctx: Context) -> nn.Module:
         raise NotImplementedError
 
 

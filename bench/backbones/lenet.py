@@ -4,18 +4,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bench.errors import BenchError
 from torch import nn
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+SMALLEST = 16
+"""Height and width, in pixels, below which nothing is left after two convolutions and pools."""
+
 
 class LeNet(nn.Module):
-    """Two 5x5 convolutions (20, 50), one hidden layer of 500: 431,080 parameters at 28x28 grey."""
+    """Two 5x5 convolutions (20, 50), one hidden layer of 500: 431,080 parameters at 28x28 grey.
+
+    Dropout stands before the hidden layer's features are classified, not in them.
+    """
 
     def __init__(self, classes: int = 10, channels: int = 1, size: int = 28) -> None:
-        """Build the network for square images of `size` pixels, 16 or more."""
+        """Build the network for square images of `size` pixels, 16 or more.
+
+        Raises:
+            BenchError: `size` is below 16.
+        """
         super().__init__()
+        if size < SMALLEST:
+            raise BenchError(
+                f"the backbone 'lenet' needs images of {SMALLEST} pixels a side or more,"
+                f" got {size}. Choose a larger size for the shift, or --backbone dtn."
+            )
         side = ((size - 4) // 2 - 4) // 2
         self.trunk = nn.Sequential(
             nn.Conv2d(channels, 20, 5),

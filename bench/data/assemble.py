@@ -25,7 +25,7 @@ VALIDATION_PART = 10
 """One source training image in this many is held out for validation."""
 
 
-def build_task(
+def build_task(  # noqa: PLR0913, PLR0917  the parts of a trial's data
     shift: Shift,
     source: Domain,
     target: Domain,

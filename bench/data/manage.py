@@ -10,6 +10,7 @@ import socket
 import sys
 import tempfile
 import zlib
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,9 +56,7 @@ def missing(domain: Domain, root: Path) -> list[str]:
     return [report.detail for report in reports if not report.usable]
 
 
-def fetch(
-    domains: Mapping[str, Domain], root: Path, *, offline: bool = False
-) -> list[FileReport]:
+def fetch(domains: Mapping[str, Domain], root: Path, *, offline: bool = False) -> list[FileReport]:
     """Download every file that is absent or damaged, and report on all of them.
 
     A file appears in the data folder only after its checksum has been verified; a sound one is
@@ -111,7 +110,7 @@ def _download(root: Path, file: DataFile, domain: str) -> None:
                 return
     except OSError as error:
         raise BenchError(
-            f"The data folder {root} cannot be written ({error.strerror})."
+            f"The data folder {root} cannot be written ({error.strerror or error})."
             " Choose another with --data DIR or the environment variable BENCH_DATA."
         ) from error
     raise MissingDataError(
@@ -121,9 +120,9 @@ def _download(root: Path, file: DataFile, domain: str) -> None:
     )
 
 
-# What a broken connection, a missing page and a wrong checksum raise. urllib's URLError and all
-# socket errors are OSErrors; torchvision reports a wrong checksum by a RuntimeError.
-_TRANSFER_ERRORS = (OSError, RuntimeError, EOFError, ValueError, zlib.error)
+# What a broken connection, a missing page, a wrong checksum and a broken archive raise. urllib's
+# URLError and all socket errors are OSErrors; RecursionError is too many redirects.
+_TRANSFER_ERRORS = (OSError, HTTPException, RecursionError, ValueError, EOFError, zlib.error)
 
 
 def _verified(url: str, file: DataFile, folder: Path) -> Path:
@@ -131,16 +130,22 @@ def _verified(url: str, file: DataFile, folder: Path) -> Path:
     from torchvision.datasets.utils import download_url  # noqa: PLC0415  slow to import
 
     with _timeout(TIMEOUT), _quiet_unless_terminal():
-        download_url(url, folder, filename="download", md5=file.packed_md5 or file.md5)
+        download_url(url, folder, filename="download")
     path = folder / "download"
+    _expect(path, file.packed_md5 or file.md5)
     if file.packed_md5:
         with gzip.open(path) as packed, (folder / "unpacked").open("wb") as unpacked:
             shutil.copyfileobj(packed, unpacked)
         path = folder / "unpacked"
-    if store.md5_of(path.read_bytes()) != file.md5:
-        message = "the file in the archive has a wrong checksum"
-        raise RuntimeError(message)
+        _expect(path, file.md5)
     return path
+
+
+def _expect(path: Path, md5: str) -> None:
+    content = path.read_bytes()
+    found = store.md5_of(content)
+    if found != md5:
+        raise ValueError(f"expected md5 {md5}, got {len(content):,} bytes with md5 {found}")
 
 
 def _manual_place(root: Path, file: DataFile) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os.path
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -75,9 +76,11 @@ def located(root: Path, file: DataFile) -> Path | None:
     """Return where a file is: at its own path, or as an archive beside it, or nowhere."""
     path = root / file.path
     archive = path.with_name(f"{path.name}.gz")
-    if path.is_file():
-        return path
-    return archive if file.packed_md5 and archive.is_file() else None
+    for candidate in (path, archive) if file.packed_md5 else (path,):
+        # Unlike Path.is_file, this is also False for a file in a folder that may not be read.
+        if os.path.isfile(candidate):  # noqa: PTH113
+            return candidate
+    return None
 
 
 def md5_of(content: bytes) -> str:
@@ -119,10 +122,8 @@ def _examined(root: Path, file: DataFile, domain: str) -> tuple[FileReport, byte
     return _report(root, file, domain, "damaged", wrong, path), b""
 
 
-def _report(  # noqa: PLR0913  the parts of one sentence
+def _report(  # noqa: PLR0913, PLR0917  the parts of one sentence
     root: Path, file: DataFile, domain: str, state: State, wrong: str, path: Path | None = None
 ) -> FileReport:
     path = path or root / file.path
-    return FileReport(
-        domain, str(path), state, f"{path} {wrong}. {remedy(root, file, domain)}"
-    )
+    return FileReport(domain, str(path), state, f"{path} {wrong}. {remedy(root, file, domain)}")

@@ -20,14 +20,15 @@ if TYPE_CHECKING:
     from bench.data.domain import Split
 
 
-def _file(name: str, md5: str) -> DataFile:
-    return DataFile(f"SVHN/{name}", md5, urls=(f"http://ufldl.stanford.edu/housenumbers/{name}",))
+def _file(name: str, size: int, md5: str) -> DataFile:
+    url = f"http://ufldl.stanford.edu/housenumbers/{name}"
+    return DataFile(f"SVHN/{name}", md5, size, (url,))
 
 
 # URLs and checksums as in torchvision.datasets.SVHN. The "extra" part is not used.
 _FILES: dict[Split, DataFile] = {
-    "train": _file("train_32x32.mat", "e26dedcc434d2e4c54c9b2d4a06d8373"),
-    "test": _file("test_32x32.mat", "eb5a983be6a315427106f1b164d9cef3"),
+    "train": _file("train_32x32.mat", 182_040_794, "e26dedcc434d2e4c54c9b2d4a06d8373"),
+    "test": _file("test_32x32.mat", 64_275_384, "eb5a983be6a315427106f1b164d9cef3"),
 }
 
 

@@ -70,8 +70,8 @@ def read_svmlight(content: bytes) -> tuple[Tensor, Tensor]:
     from sklearn.datasets import load_svmlight_file  # noqa: PLC0415  slow to import
 
     try:
-        text = io.BytesIO(bz2.decompress(content))
-        values, classes = load_svmlight_file(text, n_features=SIZE * SIZE)
+        text = bz2.decompress(content) or b"empty"  # which is no row of numbers either
+        values, classes = load_svmlight_file(io.BytesIO(text), n_features=SIZE * SIZE)
     except (OSError, ValueError) as error:
         message = f"This is no USPS file of libsvm's edition ({error}). Get the original file."
         raise MissingDataError(message) from error

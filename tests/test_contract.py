@@ -1,0 +1,58 @@
+"""Every method keeps every property of the contract: ours, and a third party's."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+from bench.plugins import load_method, names
+from bench.testing import Check, check_method
+
+CORAL = Path(__file__).parent / "plugins" / "deep_coral.py"
+
+METHODS = {name: name for name in names("method")} | {"deep-coral": f"{CORAL}:DeepCORAL"}
+
+PROPERTIES = (
+    "is a frozen dataclass with fit",
+    "its defaults and presets are valid",
+    "fits a grey task of 10 classes",
+    "fits a colour task of 7 classes",
+    "leaves the task as it was",
+    "equal seeds give equal logits",
+    "a cached stage gives what a computed one gives",
+    "an interrupted run ends like an uninterrupted one",
+)
+
+
+@cache
+def outcomes(method: str) -> dict[str, Check]:
+    """Run all checks of a method once; each test below reads one of them."""
+    return {check.name: check for check in check_method(load_method(METHODS[method]).cls)}
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", PROPERTIES)
+def test_contract(method: str, name: str) -> None:
+    check = outcomes(method)[name]
+    assert check.ok, check.detail
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_no_check_is_forgotten_or_passes_for_lack_of_use(method: str) -> None:
+    """The list above is all there is; stages are shared, and runs resumed rather than repeated."""
+    checks = outcomes(method)
+    assert tuple(checks) == PROPERTIES
+    assert checks[PROPERTIES[-2]].detail == ""
+    assert checks[PROPERTIES[-1]].detail.startswith("stopped ")
+
+
+def test_deep_coral_is_one_short_file() -> None:
+    """What a third party has to write: at most 40 lines, on `bench.api` and torch alone."""
+    source = CORAL.read_text(encoding="utf-8")
+    assert len(source.splitlines()) <= 40
+    imported = [
+        line.split()[1] for line in source.splitlines() if line.startswith(("import", "from"))
+    ]
+    assert {name.partition(".")[0] for name in imported} == {"dataclasses", "torch", "bench"}
+    assert [name for name in imported if name.startswith("bench")] == ["bench.api"]
