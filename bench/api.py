@@ -20,12 +20,14 @@ class Method(Protocol):
     """A method of unsupervised domain adaptation: a frozen dataclass with one method, `fit`.
 
     Its fields are its hyperparameters and their defaults, so that ``--set lr=1e-4`` can check
-    names and types. Inheriting from this class is not needed. Two class variables are optional:
+    names and types. Inheriting from this class is not needed. Three more members are optional:
 
     * ``presets``: what ``--preset NAME`` changes, as ``{"smoke": {"steps": 2}}``; keys may be
       dotted into nested dataclasses (``"pixel.steps"``).
     * ``learns_from``: "source" (the default), or "target" for a supervised upper bound, whose
       task the harness builds with the *target* domain as source. Tables mark such a method.
+    * ``departure``: a sentence on how these hyperparameters leave the method's paper, or None.
+      Tables print it beside the result.
     """
 
     presets: ClassVar[Mapping[str, Mapping[str, object]]]

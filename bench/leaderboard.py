@@ -26,7 +26,7 @@ from bench.records import BROKEN, confusions_of
 from bench.tables import Row, render
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     import pandas as pd
 
@@ -48,7 +48,6 @@ def rows(
     rule: str = select.DEFAULT,
     *,
     seeds: Collection[int] = (),
-    departure: Callable[[Config], str | None] = lambda _: None,
 ) -> list[Row]:
     """Return the suite's table, in the order in which it is shown.
 
@@ -57,7 +56,6 @@ def rows(
         suite: decides shifts, the names of rows and the published figures beside them.
         rule: name of the selection rule.
         seeds: seeds that were planned, whether or not a run of them exists.
-        departure: says of a run's configuration how it departs from its paper, if it does.
 
     Raises:
         BenchError: the rule is unknown, or one run stands in the frame twice.
@@ -70,7 +68,7 @@ def rows(
         config = runs[0]["record"]["config"]
         label = label_of(config, suite.entries)
         row = _measured(runs, chosen, seeds, _broken_seeds(frame, config))
-        row = dataclasses.replace(row, suite=suite.name, label=label, departure=departure(config))
+        row = dataclasses.replace(row, suite=suite.name, label=label)
         ours.append((_beside(row, cells.get((label, row.shift))), config))
     measured = _told_apart(ours)
     references = _references(measured, suite, cells.values())
@@ -213,6 +211,7 @@ def _measured(
         seeds=tuple(values),
         failed=tuple(failed[seed] for seed in sorted(failed)),
         stages=tuple(_stage(name, values) for name, values in by_stage.items()),
+        departure=runs[0]["record"]["departure"],
         devices=tuple(sorted({r["device"] for r in records.values()})),
         threads=tuple(sorted({r["threads"] for r in records.values()})),
     )

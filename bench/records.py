@@ -47,6 +47,7 @@ _KEYS: Mapping[str, type | tuple[type, ...]] = {
     "status": str,
     "error": (str, type(None)),
     "config": dict,
+    "departure": (str, type(None)),
     "stages": list,
     "checkpoints": list,
     "steps": int,

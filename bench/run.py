@@ -96,7 +96,7 @@ def run_trial(
         KeyboardInterrupt: the user stopped it; the record then says "interrupted".
     """
     folder = runs / trial.config.run_id
-    record = _opened(folder, trial.config, device, threads)
+    record = _opened(folder, trial, device, threads)
     threads = record["threads"]
     torch.set_num_threads(threads)
     torch.backends.cudnn.benchmark = False
@@ -128,8 +128,10 @@ def run_trial(
     return record
 
 
-def _opened(folder: Path, config: RunConfig, device: torch.device, threads: int) -> Record:
+def _opened(folder: Path, trial: Trial, device: torch.device, threads: int) -> Record:
     """Return a record of a run that has begun, written; keep an earlier attempt's threads."""
+    config = trial.config
+    departure = getattr(trial.method, "departure", None)
     try:
         threads = int(read_run(folder)["threads"])
     except BenchError:
@@ -139,6 +141,7 @@ def _opened(folder: Path, config: RunConfig, device: torch.device, threads: int)
         "status": "running",
         "error": None,
         "config": asdict(config),
+        "departure": None if departure is None else str(departure),
         "stages": [],
         "checkpoints": [],
         "steps": 0,

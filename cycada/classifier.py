@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 import torch.nn.functional as F  # noqa: N812  the field's own abbreviation
 
+from cycada.ranges import positive
 from cycada.schedule import cosine, total_steps
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ class Classifier:
     batch: int = 128
     lr: float = 1e-4
     schedule: Literal["constant", "cosine"] = "constant"
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot train."""
+        positive(self, "epochs", "max_steps", "batch", "lr")
 
 
 def train_classifier(net: nn.Module, images: LabeledImages, how: Classifier, ctx: Context) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 from cycada.discriminators import ScoreDiscriminator
+from cycada.ranges import between, positive
 from cycada.schedule import total_steps
 
 if TYPE_CHECKING:
@@ -44,6 +46,12 @@ class Feature:
     weight_decay: float = 0.0
     hidden: int = 500
     gate: float = 0.6
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot train."""
+        positive(self, "epochs", "max_steps", "batch", "lr", "discriminator_lr", "hidden")
+        between(self, 0, 1, "beta1", "gate")
+        between(self, 0, math.inf, "weight_decay")
 
 
 class Gate:

@@ -37,6 +37,16 @@ class CyCADA:
 
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = {"fast": FAST, "smoke": SMOKE}
 
+    @property
+    def departure(self) -> str | None:
+        """How these hyperparameters leave the paper, in a sentence for tables to show."""
+        if self.pixel and self.pixel.semantic == "cooperative":
+            return (
+                "its semantic loss departs from Equation 4: a classifier trained along, on true"
+                " source labels, takes the place of the frozen source network's argmax"
+            )
+        return None
+
     def fit(self, task: Task, ctx: Context) -> nn.Module:
         """Return f_T."""
         net = ctx.stage(

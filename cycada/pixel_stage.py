@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -15,6 +16,7 @@ from cycada.discriminators import PatchDiscriminator
 from cycada.generators import ResNetGenerator, UnshuffleGenerator
 from cycada.image_pool import ImagePool
 from cycada.losses import cycle_loss, lsgan, semantic_loss
+from cycada.ranges import between, positive
 from cycada.schedule import hold_then_fall, total_steps
 
 if TYPE_CHECKING:
@@ -77,6 +79,16 @@ class Pixel:
     classifier_lr: float = 2e-4
     pool: int = 50
     average: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot train."""
+        positive(self, "epochs", "max_steps", "batch", "lr", "filters", "size")
+        positive(self, "discriminator_filters", "discriminator_layers", "classifier_lr")
+        weights = ("gan_source_to_target", "gan_target_to_source", "cycle", "semantic_weight")
+        between(self, 0, math.inf, *weights, "blocks", "pool")
+        between(self, 0, 0.9999, "beta1", "average")
+        if not any(getattr(self, name) for name in weights[:3]) and self.semantic == "none":
+            raise ValueError("every loss is switched off; leave the stage out by pixel=none.")
 
     @property
     def needs_target_to_source(self) -> bool:

@@ -47,6 +47,7 @@ def record(status: str = "done", **config_of: Any) -> records.Record:
         "checkpoints": [5, 10],
         "steps": 10,
         "seconds": 1.5,
+        "departure": None,
         "threads": 2,
         "device": "cpu",
         "environment": {"python": "3.12"},
