@@ -8,8 +8,8 @@ from __future__ import annotations
 FAST_CLASSIFIER = {
     "epochs": 20,
     "max_steps": 1500,
-    "lr": 2e-3,
-    "schedule": "cosine",
+    "lr": 1e-3,
+    "schedule": "constant",
 }
 
 FAST_FEATURE = {
@@ -20,7 +20,7 @@ FAST_FEATURE = {
 }
 
 FAST_PIXEL = {
-    "epochs": 6,
+    "epochs": 12,
     "max_steps": 3000,
     "batch": 64,
     "lr": 1e-3,
@@ -30,7 +30,7 @@ FAST_PIXEL = {
     "size": None,
     "discriminator_filters": 16,
     "discriminator_layers": 2,
-    "semantic": "cooperative",
+    "semantic": "released",
     "classifier_lr": 1e-3,
     "average": 0.99,
 }

@@ -29,14 +29,14 @@ METHODS = {"source": "source-only", "feature": "adda", "pixel": "cycada"}
 
 TRIALS: dict[str, tuple[dict[str, object], ...]] = {
     "source": (
-        {"source.lr": 1e-3},
-        {"source.lr": 5e-4},
-        {"source.lr": 2e-3},
+        {"source.lr": 1e-3, "source.schedule": "cosine"},
+        {"source.lr": 5e-4, "source.schedule": "cosine"},
+        {"source.lr": 2e-3, "source.schedule": "cosine"},
         {"source.lr": 1e-3, "source.schedule": "constant"},
         {"source.lr": 5e-4, "source.schedule": "constant"},
-        {"source.lr": 1e-3, "source.batch": 64},
-        {"source.lr": 1e-3, "source.epochs": 10},
-        {"source.lr": 1e-3, "source.epochs": 30},
+        {"source.lr": 1e-3, "source.schedule": "cosine", "source.batch": 64},
+        {"source.lr": 1e-3, "source.schedule": "cosine", "source.epochs": 10},
+        {"source.lr": 1e-3, "source.schedule": "cosine", "source.epochs": 30},
     ),
     "feature": (
         {"feature.lr": 1e-4, "feature.discriminator_lr": 1e-4},
@@ -49,14 +49,14 @@ TRIALS: dict[str, tuple[dict[str, object], ...]] = {
         {"feature.lr": 1e-4, "feature.discriminator_lr": 1e-3, "feature.gate": 0.5},
     ),
     "pixel": (
-        {"pixel.semantic": "cooperative"},
         {"pixel.semantic": "released"},
         {"pixel.semantic": "paper"},
-        {"pixel.discriminator_filters": 32},
-        {"pixel.lr": 5e-4},
-        {"pixel.cycle": 3.0},
-        {"pixel.gan_source_to_target": 1.0},
-        {"pixel.average": 0.0},
+        {"pixel.semantic": "cooperative"},
+        {"pixel.semantic": "released", "pixel.discriminator_filters": 32},
+        {"pixel.semantic": "released", "pixel.lr": 5e-4},
+        {"pixel.semantic": "released", "pixel.lr": 2e-3},
+        {"pixel.semantic": "released", "pixel.gan_source_to_target": 1.0},
+        {"pixel.semantic": "released", "pixel.cycle": 3.0},
     ),
 }
 

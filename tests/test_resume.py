@@ -1,0 +1,255 @@
+"""Killed by SIGKILL anywhere in any stage and started again, a run ends as if it never was killed.
+
+Every process here is a real `bench run`. One driver imports the package once and forks them, which
+saves seconds each; a child kills itself at an exact step, so that nothing depends on timing. The
+last one of each case is started by `python -m bench`, as a user would.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="SIGKILL and fork are POSIX's")
+
+TOY = f"{Path(__file__).parent / 'plugins' / 'toy_suite.py'}:TOY"
+
+DRIVER = """
+    import json, os, signal, sys
+    from pathlib import Path
+
+    import bench.context, bench.run, bench.sweep
+    from bench import cli
+    from bench.progress import Progress
+
+
+    def arm(point):
+        # Kill this process once `point` is reached: after a step, or in what follows the training.
+        def kill(*_, **__):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        if point == "scoring":
+            bench.run.score_outputs = kill
+        elif point == "writing":
+            save = bench.context.torch.save
+            seen = []
+
+            def torn(content, path):
+                seen.append(path)
+                if len(seen) == 2:  # the first snapshot is whole, the second is torn
+                    Path(path).write_bytes(b"half a snapshot")
+                    kill()
+                save(content, path)
+
+            bench.context.torch.save = torn
+        elif point is not None:
+            stepper = Progress.stepper
+
+            def killing(self, title):
+                on_step = stepper(self, title)
+
+                def after(stage, done, total):
+                    on_step(stage, done, total)
+                    if [stage, done] == point:
+                        kill()
+
+                return after
+
+            Progress.stepper = killing
+
+
+    def run(arguments, point):
+        # Return (exit code or -signal, the run's status).
+        pid = os.fork()
+        if pid == 0:
+            code = 99
+            try:
+                sys.argv = ["bench", *arguments]
+                arm(point)
+                cli.main()
+                code = 0
+            except SystemExit as end:
+                code = end.code or 0
+            finally:
+                os._exit(code)
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        runs = Path(arguments[arguments.index("--runs") + 1])
+        return code, [json.loads(p.read_text())["status"] for p in runs.glob("*/run.json")]
+
+
+    print(json.dumps([run(arguments, point) for arguments, point in json.loads(sys.argv[1])]))
+"""
+
+STEPS = 40
+"""Steps of every stage: enough for a snapshot at every second step, not at every one."""
+
+SETTINGS = {
+    "source.max_steps": STEPS,
+    "pixel.max_steps": STEPS,
+    # Near log 3, what three classes begin with: the classifier's loss falls below 1 and rises
+    # again, and "released" must remember that it was below.
+    "pixel.classifier_lr": 3e-4,
+    "feature.max_steps": STEPS,
+    "feature.lr": 1e-4,
+    "feature.discriminator_lr": 1e-3,
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A method, what is changed in it, and where its runs are killed."""
+
+    method: str
+    points: tuple[tuple[str, int] | str, ...]
+    settings: tuple[str, ...] = ()
+    backbone: str = "lenet"
+
+
+def places(*stages: str) -> tuple[tuple[str, int], ...]:
+    """Return for each stage: before its first snapshot, between two, and after the last."""
+    return tuple((stage, done) for stage in stages for done in (1, 21, STEPS))
+
+
+CASES = {
+    "released": Case(
+        "cycada",
+        (*places("source", "translator", "adapted", "feature"), "scoring"),
+        ("pixel.semantic=released",),
+    ),
+    "cooperative": Case(
+        "cycada",
+        ("writing", ("translator", 5), ("translator", 32), ("feature", 9)),
+        # The feature stage's gate never opens, and the count of closed steps ends the stage.
+        ("pixel.semantic=cooperative", "source.schedule=cosine", "feature.gate=1"),
+    ),
+    # Dropout and batch norm: random numbers and running statistics in every step.
+    "batch-norm": Case(
+        "adda",
+        (("source", 7), ("source", 10), ("feature", 9)),
+        ("source.batch=8", "feature.batch=8"),
+        backbone="dtn",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Two runs folders, and how each process on the way ended: (exit code, statuses)."""
+
+    never: Path
+    killed: Path
+    ends: list[tuple[int, list[str]]]
+    last: subprocess.CompletedProcess[str]
+
+
+def arguments(case: Case, runs: Path, threads: int) -> list[str]:
+    known = {"cycada": ("source", "pixel", "feature"), "adda": ("source", "feature")}[case.method]
+    chosen = [f"{k}={v}" for k, v in SETTINGS.items() if k.partition(".")[0] in known]
+    return [
+        *("run", "--suite", TOY, "--preset", "smoke", "--method", case.method, "--seeds", "3,"),
+        *("--backbone", case.backbone, "--threads", str(threads), "--runs", str(runs)),
+        *(word for text in (*chosen, *case.settings) for word in ("--set", text)),
+    ]
+
+
+@pytest.fixture(scope="module", params=CASES)
+def outcome(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    """Run one case: never killed, and killed at every point of it."""
+    case, folder = CASES[request.param], tmp_path_factory.mktemp(request.param)
+    never, killed = folder / "never", folder / "killed"
+    (folder / "driver.py").write_text(textwrap.dedent(DRIVER))
+    again = arguments(case, killed, 1)
+    plan = [(arguments(case, never, 1), None), *((again, point) for point in case.points)]
+    done = subprocess.run(
+        [sys.executable, folder / "driver.py", json.dumps(plan)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    # Another number of threads would add up in another order: the run must keep its own.
+    command = [sys.executable, "-m", "bench", *arguments(case, killed, 2), "--json"]
+    last = subprocess.run(command, capture_output=True, text=True, check=False)
+    return Outcome(never, killed, json.loads(done.stdout.splitlines()[-1]), last)
+
+
+def record(runs: Path) -> dict[str, Any]:
+    (path,) = runs.glob("*/run.json")
+    content: dict[str, Any] = json.loads(path.read_text())
+    return content
+
+
+def files(runs: Path, *patterns: str) -> dict[str, bytes]:
+    """Return the content of files below `runs`, by path."""
+    found = sorted(path for pattern in patterns for path in runs.glob(pattern))
+    assert found
+    return {str(path.relative_to(runs)): path.read_bytes() for path in found}
+
+
+def test_every_kill_was_one_and_left_a_record_that_says_running(outcome: Outcome) -> None:
+    never, *killed = outcome.ends
+    assert never == [0, ["done"]]
+    assert killed == [[-signal.SIGKILL, ["running"]]] * len(killed)
+
+
+def test_a_later_run_completes_it(outcome: Outcome) -> None:
+    assert outcome.last.returncode == 0, outcome.last.stderr
+    (trial,) = json.loads(outcome.last.stdout)
+    assert trial["status"] == "done"
+    done = record(outcome.killed)
+    assert (done["status"], done["error"], done["run_id"]) == ("done", None, trial["run_id"])
+    assert done["run_id"] == record(outcome.never)["run_id"]
+
+
+def test_it_keeps_the_threads_it_began_with(outcome: Outcome) -> None:
+    assert record(outcome.killed)["threads"] == 1
+    keys = [[stage["key"] for stage in record(r)["stages"]] for r in (outcome.never, outcome.killed)]
+    assert keys[0] == keys[1]
+    assert {p.name for p in (outcome.killed / "stages").iterdir()} == set(keys[0])
+
+
+def test_all_confusion_matrices_are_those_of_a_run_never_killed(outcome: Outcome) -> None:
+    paths = [next(runs.glob("*/confusion.npz")) for runs in (outcome.never, outcome.killed)]
+    with np.load(paths[0]) as expected, np.load(paths[1]) as found:
+        stages = {f"stage-{name}" for name in ("source", "adapted", "feature")}
+        assert {name for name in expected if name.startswith("stage")} <= stages
+        assert sum(name.startswith("checkpoint") for name in expected) >= 3
+        assert set(found) == set(expected)
+        for name in expected:
+            assert np.array_equal(found[name], expected[name]), name
+
+
+def test_weights_and_outputs_are_the_same_to_the_bit(outcome: Outcome) -> None:
+    """Few predictions of a small network may hide a difference; its weights hide none."""
+    patterns = ("stages/*/*.safetensors", "*/checkpoints/*", "*/outputs.safetensors")
+    expected, found = files(outcome.never, *patterns), files(outcome.killed, *patterns)
+    assert found.keys() == expected.keys()
+    different = [name for name, content in expected.items() if found[name] != content]
+    assert not different
+
+
+def test_every_line_is_logged_once(outcome: Outcome) -> None:
+    expected, found = (files(r, "*/metrics.jsonl") for r in (outcome.never, outcome.killed))
+    assert found == expected
+
+
+def test_steps_are_those_of_a_run_never_killed(outcome: Outcome) -> None:
+    never, killed = record(outcome.never), record(outcome.killed)
+    assert killed["steps"] == never["steps"] == sum(s["steps"] for s in never["stages"])
+    for key in ("steps", "stop", "name"):
+        assert [s[key] for s in killed["stages"]] == [s[key] for s in never["stages"]]
+    assert {s["steps"] for s in never["stages"] if s["stop"] is None} == {STEPS}
+
+
+def test_what_only_a_resume_needs_is_gone(outcome: Outcome) -> None:
+    assert not list(outcome.killed.glob("*/work"))
+    assert not list(outcome.killed.rglob("loop-*"))
