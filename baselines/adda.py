@@ -13,8 +13,9 @@ from cycada.presets import ADDA_FAST, ADDA_SMOKE
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bench.api import Context, Task
     from torch import nn
+
+    from bench.api import Context, Task
 
 
 @dataclass(frozen=True)

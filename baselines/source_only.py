@@ -11,8 +11,9 @@ from cycada.presets import SOURCE_FAST, SOURCE_SMOKE
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bench.api import Context, Task
     from torch import nn
+
+    from bench.api import Context, Task
 
 
 @dataclass(frozen=True)

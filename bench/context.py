@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, overload
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
 import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook
@@ -17,7 +16,6 @@ from bench.errors import BenchError, BudgetError, DivergedError
 from bench.files import atomic_path
 from bench.seeding import generator_from, seed_everything
 from bench.stages import StageStore, load_weights, save_weights
-from bench.task import Images, LabeledImages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -25,11 +23,15 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+    from bench.task import Images, LabeledImages
+
+M = TypeVar("M", bound="nn.Module")
+
 CANDIDATES = 5
 """Checkpoints kept of a stage's network, evenly spaced, the last one at its end."""
 
 SNAPSHOT_EVERY = 500
-"""Upper bound, in steps, on the work that a killed run repeats (a twentieth of the loop if less)."""
+"""Upper bound, in steps, on the work that a killed run repeats; or a twentieth of the loop."""
 
 
 class Stateful(Protocol):
@@ -87,7 +89,7 @@ class StageResult:
 
     name: str
     key: str
-    folder: Path | None
+    folder: Path
     module: nn.Module
     steps: int
     seconds: float
@@ -137,7 +139,7 @@ class Context:
         self._on_step = on_step or (lambda *_: None)
         self._spent = 0
         self._inside_step = False
-        self._orders: dict[tuple[object, ...], Tensor] = {}
+        self._orders: dict[tuple[int, str, int, str, int, int], Tensor] = {}
         self._scope = _Scope("fit", workspace / "fit")
 
     def network(self) -> nn.Module:
@@ -146,8 +148,7 @@ class Context:
         ``net(x)`` is both: images float32 (b, c, h, w) in -1..1 to logits (b, k). Its initial
         weights depend on (seed, stage) alone.
         """
-        # Channels last is faster for convolutions on CPU and GPU alike, and changes no shape.
-        return self._network().to(self.device, memory_format=torch.channels_last)
+        return _placed(self._network(), self.device)
 
     def log(self, **values: float) -> None:
         """Append one line of plain numbers to the trial's ``metrics.jsonl``."""
@@ -165,9 +166,9 @@ class Context:
         name: str,
         *,
         params: object,
-        build: Callable[[], nn.Module],
-        train: Callable[[nn.Module], object],
-    ) -> nn.Module:
+        build: Callable[[], M],
+        train: Callable[[M], object],
+    ) -> M:
         """Return the trained module of a named piece of work, from the cache if it is there.
 
         Args:
@@ -191,7 +192,7 @@ class Context:
         before = [done.key for done in self.stages]
         key = digest_of(self._identity, self.seed, name, canonical_json(params), before)[:32]
         seed_everything(self.seed, name)
-        module = build().to(self.device, memory_format=torch.channels_last)
+        module = _placed(build(), self.device)
         module.requires_grad_(requires_grad=True)
         meta = self._store.load(key, module)
         cached = meta is not None
@@ -216,8 +217,8 @@ class Context:
         return module
 
     def _compute(
-        self, name: str, key: str, module: nn.Module, train: Callable[[nn.Module], object]
-    ) -> dict[str, object]:
+        self, name: str, key: str, module: M, train: Callable[[M], object]
+    ) -> dict[str, Any]:
         outer, self._scope = self._scope, _Scope(name, self._workspace / key, module)
         scope = self._scope
         scope.folder.mkdir(parents=True, exist_ok=True)
@@ -228,7 +229,7 @@ class Context:
             outside = time.perf_counter() - started - (scope.seconds - looped)
             _check_finite(module, name, scope.steps)
             self._write_log()
-            meta = {
+            meta: dict[str, Any] = {
                 "name": name,
                 "steps": scope.steps,
                 "seconds": scope.seconds + max(0.0, outside),
@@ -309,9 +310,7 @@ class Context:
         self._scope.stop = content["stop"]
         return int(content["done"])
 
-    def _snapshot(
-        self, path: Path, saved: dict[str, Stateful], done: int, seconds: float
-    ) -> None:
+    def _snapshot(self, path: Path, saved: dict[str, Stateful], done: int, seconds: float) -> None:
         state = {name: source.state_dict() for name, source in saved.items()}
         for name, source in saved.items():
             if isinstance(source, torch.nn.Module):
@@ -399,6 +398,13 @@ class Context:
     def unstaged_log(self) -> list[str]:
         """Log lines written outside any stage."""
         return self._scope.lines
+
+
+def _placed(module: M, device: torch.device) -> M:
+    # Channels last is faster for convolutions on CPU and GPU alike, and changes no shape.
+    # Two calls, because the types that torch
+    # ships know either argument, not both.
+    return module.to(device).to(memory_format=torch.channels_last)
 
 
 def _is_finite(value: object) -> bool:

@@ -19,9 +19,7 @@ def canonical_json(value: object) -> str:
     >>> canonical_json({"b": 1, "a": (1, 2)})
     '{"a":[1,2],"b":1}'
     """
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_plain
-    )
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_plain)
 
 
 def digest_of(*parts: object) -> str:
@@ -45,7 +43,7 @@ def digest_of(*parts: object) -> str:
 def _update_with_tensor(sha: Any, tensor: Tensor) -> None:  # noqa: ANN401  hashlib's type is private
     array = tensor.detach().cpu().contiguous().numpy()
     sha.update(f"{array.dtype}{array.shape}".encode())
-    sha.update(memoryview(array).cast("B"))
+    sha.update(array.data.cast("B"))
 
 
 def _plain(value: object) -> object:

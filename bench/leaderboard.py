@@ -84,8 +84,9 @@ def summary(
     The interval is mean -+ t * std / sqrt(n), where t is the 97.5 % point of Student's
     distribution with n - 1 degrees of freedom. It may leave 0..1. What n is too small for is None.
 
-    >>> summary([0.5, 0.7])
-    (0.6, 0.1414213562373095, (-0.6706204736174693, 1.8706204736174694))
+    >>> mean, std, (low, high) = summary([0.5, 0.7])
+    >>> round(mean, 4), round(std, 4), round(low, 4), round(high, 4)
+    (0.6, 0.1414, -0.6706, 1.8706)
     """
     n = len(values)
     if n == 0:

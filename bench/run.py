@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shutil
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from bench.api import Method
     from bench.config import RunConfig
     from bench.context import StageResult
+    from bench.data.assemble import LearnsFrom
     from bench.data.domain import Domain
     from bench.records import Record
     from bench.suites import Shift
@@ -59,7 +61,12 @@ class Material:
 
 
 def load_material(
-    shift: Shift, source: Domain, target: Domain, root: Path, device: torch.device, learns_from: str
+    shift: Shift,
+    source: Domain,
+    target: Domain,
+    root: Path,
+    device: torch.device,
+    learns_from: LearnsFrom,
 ) -> Material:
     """Read one shift's data; raise MissingDataError if it is not there or not sound."""
     task = build_task(shift, source, target, root, device, learns_from)
@@ -132,11 +139,9 @@ def _opened(folder: Path, trial: Trial, device: torch.device, threads: int) -> R
     """Return a record of a run that has begun, written; keep an earlier attempt's threads."""
     config = trial.config
     departure = getattr(trial.method, "departure", None)
-    try:
+    with contextlib.suppress(BenchError):
         threads = int(read_run(folder)["threads"])
-    except BenchError:
-        pass
-    record = {
+    record: Record = {
         "run_id": config.run_id,
         "status": "running",
         "error": None,
@@ -229,7 +234,7 @@ def _classes(logits: Tensor) -> np.ndarray:
 
 
 def draw(folder: Path, stages: list[StageResult], confusions: Confusions, task: Task) -> None:
-    """Draw the run's pictures: confusion before and after, and the translations if there are any."""
+    """Draw the run's pictures: confusion before and after, and any translations."""
     pictures = folder / "figures"
     last = confusions.checkpoints[max(confusions.checkpoints)]
     first = next((s.name for s in stages if s.name in confusions.stages), None)
@@ -244,8 +249,9 @@ def draw(folder: Path, stages: list[StageResult], confusions: Confusions, task: 
 @torch.no_grad()
 def translations(translator: Any, task: Task) -> dict[str, tuple[Tensor, Tensor, Tensor]]:  # noqa: ANN401
     """Return uint8 (original, translated, reconstructed) of a few images, for both directions."""
-    x_s, x_t = to_unit_range(task.source.pixels[:PICTURED]), to_unit_range(
-        task.target.pixels[:PICTURED]
+    x_s, x_t = (
+        to_unit_range(task.source.pixels[:PICTURED]),
+        to_unit_range(task.target.pixels[:PICTURED]),
     )
     fake_t, fake_s = translator(x_s), translator.back(x_t)
     source = (x_s, fake_t, translator.back(fake_t))
@@ -256,9 +262,7 @@ def translations(translator: Any, task: Task) -> dict[str, tuple[Tensor, Tensor,
     }
 
 
-def _close(
-    folder: Path, record: Record, context: Context, status: str, error: str | None
-) -> None:
+def _close(folder: Path, record: Record, context: Context, status: str, error: str | None) -> None:
     """Write how the run ended; when it is over, drop what only a resume would need."""
     record["stages"] = [
         {

@@ -1,4 +1,4 @@
-"""From a network to predictions, and, as a separate step, from predictions to a confusion matrix."""
+"""From a network to predictions and, as a separate step, from those to a confusion matrix."""
 
 from __future__ import annotations
 

@@ -93,8 +93,11 @@ DIGITS_ABLATION = Suite(
     (SVHN_TO_MNIST,),
     (
         Entry("source-only", "source-only"),
-        Entry("cycada, no feature adaptation, no semantic loss", "cycada",
-              {"feature": None, "pixel.semantic": "none"}),
+        Entry(
+            "cycada, no feature adaptation, no semantic loss",
+            "cycada",
+            {"feature": None, "pixel.semantic": "none"},
+        ),
         Entry("cycada, no feature adaptation", "cycada", {"feature": None}),
         Entry("cycada, no cycle consistency", "cycada", {"pixel.cycle": 0.0}),
         Entry("cycada, no pixel adaptation", "cycada", {"pixel": None}),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     import torch
 
+    from bench.data.assemble import LearnsFrom
     from bench.plugins import LoadedMethod
     from bench.records import Record
     from bench.request import Request
@@ -219,14 +220,14 @@ def _trials(
     source, target = plugins.load_domain(shift.source), plugins.load_domain(shift.target)
     for seed in request.seeds:
         for row in rows:
-            learns_from = getattr(row.loaded.cls, "learns_from", "source")
+            learns_from: LearnsFrom = getattr(row.loaded.cls, "learns_from", "source")
             if learns_from not in materials:
                 load = partial(
                     load_material, shift, source, target, request.data, device, learns_from
                 )
                 materials[learns_from] = plugins.guarded(load, f"the data of '{shift.name}'")
             material = materials[learns_from]
-            method = hyperparameters.resolve(row.loaded.cls, request.preset, row.settings)
+            method: Any = hyperparameters.resolve(row.loaded.cls, request.preset, row.settings)
             config = RunConfig(
                 method=row.loaded.name,
                 settings=row.settings,

@@ -91,7 +91,8 @@ class LabeledImages:
         was_training = translator.training
         translator.eval()
         with torch.no_grad():
-            parts = [to_bytes(translator(to_unit_range(p))) for p in self.pixels.split(batch)]
+            batches = torch.split(self.pixels, batch)
+            parts = [to_bytes(translator(to_unit_range(pixels))) for pixels in batches]
         translator.train(was_training)
         return LabeledImages(torch.cat(parts), self.labels, self.role)
 

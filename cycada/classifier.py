@@ -12,8 +12,9 @@ from cycada.ranges import positive
 from cycada.schedule import cosine, total_steps
 
 if TYPE_CHECKING:
-    from bench.api import Context, LabeledImages
     from torch import nn
+
+    from bench.api import Context, LabeledImages
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from cycada.ranges import between, positive
 from cycada.schedule import total_steps
 
 if TYPE_CHECKING:
-    from bench.api import Context, Images, LabeledImages
     from torch import Tensor, nn
+
+    from bench.api import Context, Images, LabeledImages, Stateful
 
 SOURCE, TARGET = 1, 0
 
@@ -94,7 +95,7 @@ def adapt_features(
     how: Feature,
     ctx: Context,
 ) -> None:
-    r"""Train `net` in place so that its scores on the target look like the reference's on the source.
+    r"""Train `net` so that its scores on the target look like the reference's on the source.
 
     The discriminator D minimises the cross-entropy of telling reference(x_s) from net(x_t); the
     network minimises -log p(source | net(x_t)), the inverted-label loss of ADDA (Tzeng et al.
@@ -122,7 +123,7 @@ def adapt_features(
         weight_decay=how.weight_decay,
     )
     gate = Gate(how.gate, patience)
-    state = {
+    state: dict[str, Stateful] = {
         "discriminator": discriminator,
         "net_optimizer": net_optimizer,
         "d_optimizer": d_optimizer,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch.nn.functional as F  # noqa: N812
-from bench.errors import BenchError
 from torch import nn
+
+from bench.errors import BenchError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,7 +17,8 @@ class ResNetGenerator(nn.Module):
     """CycleGAN's generator: two strided convolutions, residual blocks, two transposed ones.
 
     Images (b, c, h, w) in -1..1 to the same shape and range; h and w multiples of 4, 8 or more.
-    Instance norm keeps no statistics: an image's translation depends on no other image. The paper's has 64 filters and 9 blocks: 11,365,633 parameters for 1 channel, 11,378,179 for 3
+    Instance norm keeps no statistics: an image's translation depends on no other image. The
+    paper's has 64 filters and 9 blocks: 11,365,633 parameters for 1 channel, 11,378,179 for 3
     (Zhu et al. 2017; Johnson et al. 2016).
     """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ class ImagePool:
     def query(self, images: Tensor) -> Tensor:
         """Return a batch like `images` (b, c, h, w), part of it from the history.
 
-        What comes from the history carries no gradient. Draws from torch's global generator, which the harness seeds at each step.
+        What comes from the history carries no gradient. Draws from torch's global generator,
+        which the harness seeds at each step.
         """
         if self._capacity == 0:
             return images

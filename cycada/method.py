@@ -14,8 +14,9 @@ from cycada.presets import FAST, SMOKE
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bench.api import Context, Task
     from torch import nn
+
+    from bench.api import Context, Task
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,6 @@ class CyCADA:
                 "feature",
                 params=feature,
                 build=lambda: copy.deepcopy(reference),
-                train=lambda f_t: adapt_features(
-                    f_t, reference, images, task.target, feature, ctx
-                ),
+                train=lambda f_t: adapt_features(f_t, reference, images, task.target, feature, ctx),
             )
         return net

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from bench.api import Translator
 from torch import nn
 
+from bench.api import Translator
 from cycada.discriminators import PatchDiscriminator
 from cycada.generators import ResNetGenerator, UnshuffleGenerator
 from cycada.image_pool import ImagePool
@@ -22,8 +22,9 @@ from cycada.schedule import hold_then_fall, total_steps
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from bench.api import Context, Task
     from torch import Tensor
+
+    from bench.api import Context, Task
 
 
 @dataclass(frozen=True)
@@ -149,14 +150,12 @@ def train_translator(
     d_s = PatchDiscriminator(task.channels, how.discriminator_filters, how.discriminator_layers)
     d_t = PatchDiscriminator(task.channels, how.discriminator_filters, how.discriminator_layers)
     discriminators = nn.ModuleList([d_s, d_t])
-    discriminators.to(ctx.device, memory_format=torch.channels_last)
+    discriminators.to(ctx.device).to(memory_format=torch.channels_last)
     semantics = Semantics(how, f_s, ctx)
     betas = (how.beta1, 0.999)
     g_optimizer = torch.optim.Adam(trained.parameters(), lr=how.lr, betas=betas)
     d_optimizer = torch.optim.Adam(discriminators.parameters(), lr=how.lr, betas=betas)
-    n = total_steps(
-        how.epochs, how.max_steps, max(len(task.source), len(task.target)), how.batch
-    )
+    n = total_steps(how.epochs, how.max_steps, max(len(task.source), len(task.target)), how.batch)
     g_schedule, d_schedule = hold_then_fall(g_optimizer, n), hold_then_fall(d_optimizer, n)
     pool_s, pool_t = ImagePool(how.pool), ImagePool(how.pool)
     state = {
@@ -335,10 +334,12 @@ def judge(net: nn.Module, x: Tensor) -> Tensor:
 
 def _discriminate(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
     """Return the discriminator's loss: half of LSGAN's on each kind of image."""
-    return 0.5 * (lsgan(discriminator(real), is_real=True) + lsgan(discriminator(fake), is_real=False))
+    on_real = lsgan(discriminator(real), is_real=True)
+    on_fake = lsgan(discriminator(fake), is_real=False)
+    return 0.5 * (on_real + on_fake)
 
 
 @torch.no_grad()
 def _follow(average: nn.Module, trained: nn.Module, decay: float) -> None:
     """Move `average` towards `trained`: w <- decay * w + (1 - decay) * w_trained."""
-    torch._foreach_lerp_(list(average.parameters()), list(trained.parameters()), 1.0 - decay)  # noqa: SLF001
+    torch._foreach_lerp_(list(average.parameters()), list(trained.parameters()), 1.0 - decay)

@@ -5,6 +5,11 @@ How the values of `fast` were chosen stands in leaderboards/fast_search.py and i
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 FAST_CLASSIFIER = {
     "epochs": 20,
     "max_steps": 1500,
@@ -47,7 +52,7 @@ SMOKE_PIXEL = FAST_PIXEL | {
 }
 
 
-def _dotted(**stages: dict[str, object]) -> dict[str, object]:
+def _dotted(**stages: Mapping[str, object]) -> dict[str, object]:
     return {f"{stage}.{key}": value for stage, how in stages.items() for key, value in how.items()}
 
 

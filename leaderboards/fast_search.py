@@ -19,11 +19,12 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from safetensors.numpy import load_file
+
 from bench.metrics import accuracy
 from bench.records import read_confusions
 from bench.request import Request
 from bench.sweep import sweep
-from safetensors.numpy import load_file
 
 METHODS = {"source": "source-only", "feature": "adda", "pixel": "cycada"}
 

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from typer.testing import CliRunner
+
 from bench import plugins
 from bench.cli import app
 from bench.errors import BenchError
 from bench.request import parse_seeds
-from typer.testing import CliRunner
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,17 +27,17 @@ LEARNS = ("--set", "source.max_steps=60", "--set", "source.lr=1e-3")
 HEAVY = ("torch", "torchvision", "pandas", "matplotlib", "sklearn", "scipy", "numpy")
 
 
-def bench(*arguments: object) -> Any:  # noqa: ANN401  Typer's own result type is private
+def bench(*arguments: object) -> Any:
     """Run the command in this process; what it prints and its exit code come back."""
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
-def toy(runs: Path, *more: object) -> Any:  # noqa: ANN401
+def toy(runs: Path, *more: object) -> Any:
     """Run the toy suite, quickly."""
     return bench("run", "--suite", TOY, "--preset", "smoke", "--threads", 1, "--runs", runs, *more)
 
 
-def assert_usage_error(result: Any, *said: str) -> None:  # noqa: ANN401
+def assert_usage_error(result: Any, *said: str) -> None:
     assert result.exit_code == 2, result.output
     for words in said:
         assert words in result.stderr

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
 from bench.context import CANDIDATES, Context
 from bench.errors import BenchError, BudgetError, DivergedError
 from bench.stages import StageStore, load_weights
 from bench.task import Images, LabeledImages
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from torch import nn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +45,7 @@ class Tiny(nn.Module):
         return self.classify(self.features(x))
 
 
-def context(folder: Path, **changed: Any) -> Context:  # noqa: ANN401
+def context(folder: Path, **changed: Any) -> Context:
     """Return a context below `folder`; equal folders share their cache and go on where they were."""
     given_ = {
         "seed": 0,

@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+
 from bench.plugins import load_method, names
 from bench.testing import Check, check_method
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from bench.digest import canonical_json, digest_of
 from hypothesis import given
 from hypothesis import strategies as st
+
+from bench.digest import canonical_json, digest_of
 
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 JSON = st.recursive(

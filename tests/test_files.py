@@ -8,6 +8,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+
 from bench.files import atomic_path, write_json, write_text
 
 if TYPE_CHECKING:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import bench.task
 import numpy as np
 import pytest
 import torch
+
+import bench.task
 from bench import plugins, sweep
 from bench.api import Images, LabeledImages, Task
 from bench.data import assemble
@@ -49,9 +50,9 @@ DOMAINS = """
         def labels(self, root, split):
             return bars(split)[1]
 
-    class Dark(Bright):
+    class Dim(Bright):
         def images(self, root, split):
-            return 255 - bars(split)[0]
+            return bars(split)[0] // 2 + 60
         def labels(self, root, split):
             {labels}
 
@@ -63,7 +64,7 @@ DOMAINS = """
         Entry("cycada", "cycada", SOURCE | FEATURE),
         Entry("deep-coral", "{coral}", {{"steps": 60}}),
     )
-    SHIFT = Shift("bright2dark", "two.py:Bright", "two.py:Dark", size=16)
+    SHIFT = Shift("bright2dim", "two.py:Bright", "two.py:Dim", size=16)
     SUITE = Suite("two", "", (SHIFT,), BLIND + (Entry("target-only", "target-only", SOURCE),))
     SEALED = Suite("two", "", (SHIFT,), BLIND)
 """
@@ -132,7 +133,9 @@ def test_other_target_labels_change_no_run_id_no_weight_and_no_prediction(
     expected = folder_of(outcomes, "true", method)
     found = folder_of(outcomes, version, method)
     assert found.name == expected.name
-    assert outcomes[version][1][method]["status"] == "done"
+    # A few steps of training may end with one answer for all images: that is scored as well.
+    ends = [outcomes[v][1][method]["status"] for v in ("true", version)]
+    assert ends in (["done", "done"], ["diverged", "diverged"])
     configs = [json.loads((f / "run.json").read_text())["config"] for f in (expected, found)]
     assert configs[0] == configs[1]
     assert trained(found) == trained(expected)
@@ -204,7 +207,7 @@ class Recording:
 
 @pytest.mark.parametrize("learns_from", ["source", "target"])
 def test_only_the_teacher_is_asked_for_labels(
-    learns_from: Any,  # noqa: ANN401  a literal
+    learns_from: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     source, target = Recording([]), Recording([])

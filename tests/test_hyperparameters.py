@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Optional
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from bench.digest import canonical_json
 from bench.errors import BenchError
 from bench.hyperparameters import as_dict, convert, differing, flat, keys, parse, resolve
 from bench.plugins import load_method, names
-from hypothesis import given
-from hypothesis import strategies as st
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +48,7 @@ class Method:
         "smoke": {"pixel": None},
     }
 
-    def __post_init__(self) -> None:  # noqa: D105
+    def __post_init__(self) -> None:
         if self.steps < 1:
             message = f"steps must be positive, got {self.steps}"
             raise ValueError(message)

@@ -12,18 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
 from bench import leaderboard, records
 from bench.config import RunConfig
 from bench.errors import BenchError
 from bench.suites import DIGITS, DIGITS_ABLATION, MINI, MNIST_TO_USPS, SVHN_TO_MNIST, Shift
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy import stats
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
+
     from bench.tables import Row
 
 IMAGES = 2000
@@ -250,7 +252,10 @@ def test_a_row_of_one_name_says_what_differs(frame_of: Any) -> None:
         run(1900, "mine", code="aaaaaaaaaaaa"), run(1800, "mine", code="bbbbbbbbbbbb", budget=5)
     )
     labels = [row.label for row in ours(leaderboard.rows(frame, DIGITS))]
-    assert labels == ["mine (code aaaaaaaaaaaa, budget 20000)", "mine (code bbbbbbbbbbbb, budget 5)"]
+    assert labels == [
+        "mine (code aaaaaaaaaaaa, budget 20000)",
+        "mine (code bbbbbbbbbbbb, budget 5)",
+    ]
 
 
 def test_other_presets_stand_in_another_table(frame_of: Any) -> None:
@@ -282,7 +287,10 @@ def test_runs_on_other_shifts_are_left_out(frame_of: Any) -> None:
 def test_the_rows_of_an_ablation_have_their_names(frame_of: Any) -> None:
     made = []
     for place, entry in enumerate(DIGITS_ABLATION.entries):
-        params: dict[str, Any] = {"pixel": {"cycle": 1.0, "semantic": "paper"}, "feature": {"lr": 1}}
+        params: dict[str, Any] = {
+            "pixel": {"cycle": 1.0, "semantic": "paper"},
+            "feature": {"lr": 1},
+        }
         for key, value in entry.settings.items():
             outer, _, inner = key.partition(".")
             if inner:
@@ -369,8 +377,9 @@ def test_no_difference_from_a_figure_measured_otherwise(
 ) -> None:
     rows = leaderboard.rows(frame_of(run(1932, **other)), DIGITS)
     assert (rows[0].published, rows[0].delta) == (0.956, None)
-    assert f"CyCADA (Ours): no difference, because it was measured under other conditions{said}" in (
-        leaderboard.render(rows, "md")
+    assert (
+        f"CyCADA (Ours): no difference, because it was measured under other conditions{said}"
+        in (leaderboard.render(rows, "md"))
     )
 
 
@@ -504,7 +513,9 @@ def test_departures_and_failures_are_footnotes_in_both_readable_formats(frame_of
     rows = everything(frame_of)
     text = leaderboard.render(rows, "md")
     assert "| 1 | cycada [1] | 95.50 ± 0.71 |" in text
-    assert "- [1] cycada: a departure\n- [2] cycada, seed 2: diverged: 50 % & more_of {it}\n" in text
+    assert (
+        "- [1] cycada: a departure\n- [2] cycada, seed 2: diverged: 50 % & more_of {it}\n" in text
+    )
     latex = leaderboard.render(rows, "latex")
     assert r"1 & cycada [1] & 95.50 $\pm$ 0.71 &" in latex
     assert r"\par\footnotesize [2] cycada, seed 2: diverged: 50 \% \& more\_of \{it\}" in latex
@@ -519,9 +530,7 @@ MINI_LIKE = replace(MINI, shifts=(MNIST_TO_USPS,))
 
 
 @pytest.mark.parametrize("fmt", leaderboard_formats())
-def test_equal_records_give_equal_text_in_whatever_order_they_come(
-    frame_of: Any, fmt: str
-) -> None:
+def test_equal_records_give_equal_text_in_whatever_order_they_come(frame_of: Any, fmt: str) -> None:
     made = [run(1900 + seed, m, seed) for seed in range(3) for m in ("adda", "cycada", "mine")]
     made += [run(1900, "tie"), run(1900, "other-tie")]
     frame = frame_of(*made)
@@ -583,5 +592,7 @@ def test_each_stages_own_network_is_shown_in_the_order_of_training(frame_of: Any
 
 
 def test_a_method_of_one_stage_has_no_table_of_stages(frame_of: Any) -> None:
-    text = leaderboard.render(leaderboard.rows(frame_of(staged(0, 1900, source=1900)), DIGITS), "md")
+    text = leaderboard.render(
+        leaderboard.rows(frame_of(staged(0, 1900, source=1900)), DIGITS), "md"
+    )
     assert "Stage by stage" not in text

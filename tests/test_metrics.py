@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from bench.errors import BenchError
-from bench.metrics import accuracy, checked, confusion_matrix, normalised, per_class_accuracy
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as reference
+
+from bench.errors import BenchError
+from bench.metrics import accuracy, checked, confusion_matrix, normalised, per_class_accuracy
 
 CLASSES = 5
 

@@ -9,6 +9,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+
 from bench import plugins
 from bench.errors import BenchError
 from bench.plugins import (

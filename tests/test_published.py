@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from bench import published
 from bench.errors import BenchError
 from bench.suites import DIGITS, DIGITS_ABLATION

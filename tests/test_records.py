@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import re
 from dataclasses import asdict
 from pathlib import Path
@@ -12,12 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from bench import records
 from bench.config import RunConfig
 from bench.errors import BenchError
 from bench.suites import MNIST_TO_USPS
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 def config(method: str = "cycada", seed: int = 0) -> RunConfig:
@@ -92,7 +92,7 @@ def unwritable(tmp_path: Path) -> Path:
 def test_a_record_comes_back_as_it_was_written(tmp_path: Path) -> None:
     records.write_run(tmp_path / "run", record())
     assert records.read_run(tmp_path / "run") == record()
-    assert os.listdir(tmp_path / "run") == ["run.json"]  # no temporary file is left
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["run.json"]
 
 
 def test_an_interrupted_write_leaves_the_old_record(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_an_interrupted_write_leaves_the_old_record(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON"):  # fails half-way, when it meets NaN
         records.write_run(tmp_path, record("failed") | {"seconds": float("nan")})
     assert records.read_run(tmp_path) == record()
-    assert os.listdir(tmp_path) == ["run.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
 
 
 def test_confusions_come_back_exactly(tmp_path: Path) -> None:

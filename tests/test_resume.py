@@ -2,7 +2,7 @@
 
 Every process here is a real `bench run`. One driver imports the package once and forks them, which
 saves seconds each; a child kills itself at an exact step, so that nothing depends on timing. The
-last one of each case is started by `python -m bench`, as a user would.
+last one of a case is started by `python -m bench`, as a user would.
 """
 
 from __future__ import annotations
@@ -115,6 +115,10 @@ class Case:
     backbone: str = "lenet"
 
 
+BY_MODULE = "released"
+"""The case whose last process is started by ``python -m bench``."""
+
+
 def places(*stages: str) -> tuple[tuple[str, int], ...]:
     """Return for each stage: before its first snapshot, between two, and after the last."""
     return tuple((stage, done) for stage in stages for done in (1, 21, STEPS))
@@ -148,11 +152,11 @@ class Outcome:
 
     never: Path
     killed: Path
-    ends: list[tuple[int, list[str]]]
-    last: subprocess.CompletedProcess[str]
+    ends: list[Any]
 
 
 def arguments(case: Case, runs: Path, threads: int) -> list[str]:
+    """Return the command; another number of threads would add up in another order."""
     known = {"cycada": ("source", "pixel", "feature"), "adda": ("source", "feature")}[case.method]
     chosen = [f"{k}={v}" for k, v in SETTINGS.items() if k.partition(".")[0] in known]
     return [
@@ -162,24 +166,40 @@ def arguments(case: Case, runs: Path, threads: int) -> list[str]:
     ]
 
 
-@pytest.fixture(scope="module", params=CASES)
-def outcome(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
-    """Run one case: never killed, and killed at every point of it."""
-    case, folder = CASES[request.param], tmp_path_factory.mktemp(request.param)
-    never, killed = folder / "never", folder / "killed"
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
+    """Run every case: never killed; killed at each of its points; and then to its end."""
+    folder = tmp_path_factory.mktemp("resume")
+    plan: list[tuple[list[str], object]] = []
+    for name, case in CASES.items():
+        plan.append((arguments(case, folder / name / "never", 1), None))
+        plan += [(arguments(case, folder / name / "killed", 1), point) for point in case.points]
+        if name != BY_MODULE:
+            plan.append((arguments(case, folder / name / "killed", 2), None))
     (folder / "driver.py").write_text(textwrap.dedent(DRIVER))
-    again = arguments(case, killed, 1)
-    plan = [(arguments(case, never, 1), None), *((again, point) for point in case.points)]
-    done = subprocess.run(
-        [sys.executable, folder / "driver.py", json.dumps(plan)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    # Another number of threads would add up in another order: the run must keep its own.
-    command = [sys.executable, "-m", "bench", *arguments(case, killed, 2), "--json"]
+    command = [sys.executable, str(folder / "driver.py"), json.dumps(plan)]
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    ends = json.loads(out.splitlines()[-1])
+    found = {}
+    for name, case in CASES.items():
+        n = 1 + len(case.points) + (name != BY_MODULE)
+        found[name] = Outcome(folder / name / "never", folder / name / "killed", ends[:n])
+        ends = ends[n:]
+    command = [
+        sys.executable,
+        "-m",
+        "bench",
+        *arguments(CASES[BY_MODULE], found[BY_MODULE].killed, 2),
+    ]
     last = subprocess.run(command, capture_output=True, text=True, check=False)
-    return Outcome(never, killed, json.loads(done.stdout.splitlines()[-1]), last)
+    found[BY_MODULE].ends.append([last.returncode, [record(found[BY_MODULE].killed)["status"]]])
+    return found
+
+
+@pytest.fixture(params=CASES)
+def outcome(request: pytest.FixtureRequest, outcomes: dict[str, Outcome]) -> Outcome:
+    """Return one case's outcome."""
+    return outcomes[request.param]
 
 
 def record(runs: Path) -> dict[str, Any]:
@@ -195,24 +215,22 @@ def files(runs: Path, *patterns: str) -> dict[str, bytes]:
     return {str(path.relative_to(runs)): path.read_bytes() for path in found}
 
 
-def test_every_kill_was_one_and_left_a_record_that_says_running(outcome: Outcome) -> None:
-    never, *killed = outcome.ends
-    assert never == [0, ["done"]]
+def test_every_kill_left_a_record_that_says_running_and_a_later_run_completes_it(
+    outcome: Outcome,
+) -> None:
+    never, *killed, last = outcome.ends
+    assert never == last == [0, ["done"]]
     assert killed == [[-signal.SIGKILL, ["running"]]] * len(killed)
-
-
-def test_a_later_run_completes_it(outcome: Outcome) -> None:
-    assert outcome.last.returncode == 0, outcome.last.stderr
-    (trial,) = json.loads(outcome.last.stdout)
-    assert trial["status"] == "done"
     done = record(outcome.killed)
-    assert (done["status"], done["error"], done["run_id"]) == ("done", None, trial["run_id"])
+    assert (done["status"], done["error"]) == ("done", None)
     assert done["run_id"] == record(outcome.never)["run_id"]
 
 
 def test_it_keeps_the_threads_it_began_with(outcome: Outcome) -> None:
     assert record(outcome.killed)["threads"] == 1
-    keys = [[stage["key"] for stage in record(r)["stages"]] for r in (outcome.never, outcome.killed)]
+    keys = [
+        [stage["key"] for stage in record(r)["stages"]] for r in (outcome.never, outcome.killed)
+    ]
     assert keys[0] == keys[1]
     assert {p.name for p in (outcome.killed / "stages").iterdir()} == set(keys[0])
 

@@ -7,9 +7,10 @@ import string
 
 import numpy as np
 import torch
-from bench.seeding import generator_from, seed_everything, seed_from
 from hypothesis import given
 from hypothesis import strategies as st
+
+from bench.seeding import generator_from, seed_everything, seed_from
 
 NAMES = st.lists(st.one_of(st.integers(), st.text(string.printable)), max_size=4)
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from bench.stages import StageStore, load_weights, save_weights
 from torch import nn
+
+from bench.stages import StageStore, load_weights, save_weights
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +34,7 @@ def assert_equal(a: nn.Module, b: nn.Module) -> None:
         assert torch.equal(tensor, expected[name]), name
 
 
-def finished(store: StageStore, folder: Path, net: nn.Module, key: str = "k", **meta: Any) -> None:  # noqa: ANN401
+def finished(store: StageStore, folder: Path, net: nn.Module, key: str = "k", **meta: Any) -> None:
     """Save a stage as a trial does: from a folder with its log, a checkpoint and a snapshot."""
     (folder / "checkpoints").mkdir(parents=True)
     (folder / "metrics.jsonl").write_text("{}\n")

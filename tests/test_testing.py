@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 import torch
-from bench.testing import GREY, check_method, tiny_task
 from torch import nn
 from torch.nn.functional import cross_entropy
+
+from bench.testing import GREY, check_method, tiny_task
 
 if TYPE_CHECKING:
     from bench.api import Context, Task
@@ -98,7 +99,7 @@ class Overruns(Good):
 
 @dataclass(frozen=True)
 class LoopsOnItsOwnForever(Good):
-    def train(self, net: nn.Module, task: Task, ctx: Context) -> None:  # noqa: ARG002
+    def train(self, net: nn.Module, task: Task, ctx: Context) -> None:
         optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters())
         while True:
             optimizer.step()
@@ -172,7 +173,7 @@ def test_a_broken_method_is_found_out(cls: type, check: int, said: str) -> None:
 def test_a_method_without_stages_or_steps_passes_with_a_remark() -> None:
     @dataclass(frozen=True)
     class Plain:
-        def fit(self, task: Task, ctx: Context) -> nn.Module:  # noqa: ARG002
+        def fit(self, task: Task, ctx: Context) -> nn.Module:
             torch.manual_seed(0)
             return ctx.network()
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.errors import BenchError
 from torch import nn
+
+from bench.errors import BenchError
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -21,17 +21,19 @@ if TYPE_CHECKING:
     from bench.data.order import Role
     from bench.suites import Shift
 
+LearnsFrom = Literal["source", "target"]
+
 VALIDATION_PART = 10
 """One source training image in this many is held out for validation."""
 
 
-def build_task(  # noqa: PLR0913, PLR0917  the parts of a trial's data
+def build_task(
     shift: Shift,
     source: Domain,
     target: Domain,
     root: Path,
     device: torch.device,
-    learns_from: Literal["source", "target"] = "source",
+    learns_from: LearnsFrom = "source",
 ) -> Task:
     """Return the task of a shift, on `device`.
 

@@ -122,7 +122,7 @@ def _examined(root: Path, file: DataFile, domain: str) -> tuple[FileReport, byte
     return _report(root, file, domain, "damaged", wrong, path), b""
 
 
-def _report(  # noqa: PLR0913, PLR0917  the parts of one sentence
+def _report(
     root: Path, file: DataFile, domain: str, state: State, wrong: str, path: Path | None = None
 ) -> FileReport:
     path = path or root / file.path

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
 from bench import backbones
 from bench.backbones.dtn import DTN
 from bench.backbones.lenet import LeNet
 from bench.errors import BenchError
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from torch import Tensor, nn
 
 FEATURES = {"lenet": 500, "dtn": 512}
 
@@ -91,7 +92,11 @@ def normalised(x: Tensor, gain: Tensor, shift: Tensor, mean: Tensor, variance: T
 
 
 @pytest.mark.parametrize(
-    ("name", "rates"), [("lenet", [(2, 0.5), (1, 0.5)]), ("dtn", [(2, 0.1), (2, 0.3), (2, 0.5), (1, 0.5)])]
+    ("name", "rates"),
+    [
+        ("lenet", [(2, 0.5), (1, 0.5)]),
+        ("dtn", [(2, 0.1), (2, 0.3), (2, 0.5), (1, 0.5)]),
+    ],
 )  # fmt: skip
 def test_dropout_is_the_papers(name: str, rates: list[tuple[int, float]]) -> None:
     """(2, p) drops whole feature maps, (1, p) single features."""

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 import torch
+
 from bench import backbones
 from bench.backbones.dtn import DTN
 from bench.backbones.lenet import LeNet

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
+
 from bench.context import Context
 from bench.stages import StageStore
 from bench.task import LabeledImages
 from cycada.classifier import Classifier, train_classifier
-from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
-from bench.errors import BenchError
-from cycada.discriminators import PatchDiscriminator, ScoreDiscriminator
-from cycada.feature_stage import SOURCE, TARGET, discriminate
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+
+from bench.errors import BenchError
+from cycada.discriminators import PatchDiscriminator, ScoreDiscriminator
+from cycada.feature_stage import SOURCE, TARGET, discriminate
 
 
 def random_images(b: int, c: int, h: int, w: int) -> Tensor:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
-from bench.errors import BenchError
-from cycada.generators import ResNetGenerator, UnshuffleGenerator
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
+
+from bench.errors import BenchError
+from cycada.generators import ResNetGenerator, UnshuffleGenerator
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,11 +10,12 @@ from collections import Counter
 
 import pytest
 import torch
-from bench.errors import BenchError
-from cycada.image_pool import ImagePool
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+
+from bench.errors import BenchError
+from cycada.image_pool import ImagePool
 
 capacities = st.integers(0, 8)
 sizes = st.lists(st.integers(1, 12), min_size=1, max_size=8)
@@ -113,7 +114,9 @@ def test_the_coin_is_fair_and_the_place_uniform() -> None:
         for image in tagged(first, 90).split(1):
             before = stored(pool)
             pool.query(image)
-            changed = [i for i, (a, b) in enumerate(zip(before, stored(pool), strict=True)) if a != b]
+            changed = [
+                i for i, (a, b) in enumerate(zip(before, stored(pool), strict=True)) if a != b
+            ]
             replaced.update(changed)
             swaps += len(changed)
     assert swaps / n == pytest.approx(0.5, abs=0.02)

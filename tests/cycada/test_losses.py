@@ -7,10 +7,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from cycada.losses import cycle_loss, lsgan, semantic_loss
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
+
+from cycada.losses import cycle_loss, lsgan, semantic_loss
 
 finite = st.floats(-10, 10, allow_subnormal=False)
 shapes = npst.array_shapes(min_dims=1, max_dims=4, max_side=4)

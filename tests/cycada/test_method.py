@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+
 from baselines.adda import ADDA
 from baselines.source_only import SourceOnly
 from baselines.target_only import TargetOnly
@@ -25,8 +26,9 @@ from cycada.pixel_stage import ImageTranslator, Pixel
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bench.api import Method
     from torch import Tensor, nn
+
+    from bench.api import Method
 
 SMALL = Shape(1, 16, 4, "lenet")
 
@@ -34,6 +36,8 @@ LEAN: dict[str, object] = {
     "source.max_steps": 3,
     "pixel.max_steps": 2,
     "pixel.generator": "unshuffle",
+    "pixel.size": None,
+    "pixel.discriminator_layers": 1,
     "feature.max_steps": 3,
     # Open throughout, so that the stage changes something in its few steps.
     "feature.gate": 0.0,
@@ -41,7 +45,7 @@ LEAN: dict[str, object] = {
 }
 
 
-def lean(cls: type = CyCADA, **more: object) -> Any:  # noqa: ANN401  any of our methods
+def lean(cls: type = CyCADA, **more: object) -> Any:
     """Return a method of few steps; `more` has dots written as two underscores."""
     known = {"source"} | ({"feature"} if cls is not SourceOnly else set())
     known |= {"pixel"} if cls is CyCADA else set()
@@ -95,10 +99,8 @@ def same(a: nn.Module, b: nn.Module) -> bool:
         ({"feature": None}, ["source", "translator", "adapted"]),
         ({"pixel": None}, ["source", "feature"]),
         ({"pixel": None, "feature": None}, ["source"]),
-        (
-            {"pixel__semantic": "none"},
-            ["source", "translator", "adapted", "feature"],
-        ),
+        ({"pixel__semantic": "none"}, ["source", "translator", "adapted", "feature"]),
+        ({"pixel__semantic": "cooperative"}, ["source", "translator", "adapted", "feature"]),
         ({"pixel__semantic": "paper"}, ["source", "translator", "adapted", "feature"]),
         ({"pixel__semantic": "released"}, ["source", "translator", "adapted", "feature"]),
         ({"pixel__cycle": 0.0}, ["source", "translator", "adapted", "feature"]),
@@ -107,9 +109,11 @@ def same(a: nn.Module, b: nn.Module) -> bool:
             ["source", "translator", "adapted", "feature"],
         ),
     ],
-    ids=lambda value: "-".join(f"{k}={v}" for k, v in value.items())
-    if isinstance(value, dict)
-    else f"{len(value)} stages",
+    ids=lambda value: (
+        "-".join(f"{k}={v}" for k, v in value.items())
+        if isinstance(value, dict)
+        else f"{len(value)} stages"
+    ),
 )
 def test_the_stages_of_each_ablation(
     tmp_path: Path, switches: dict[str, object], expected: list[str]
@@ -226,12 +230,12 @@ def test_only_cooperation_departs_from_the_paper(semantic: str) -> None:
     assert CyCADA(pixel=None).departure is None
 
 
-def test_which_presets_depart() -> None:
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_setting_departs_and_returns(preset: str) -> None:
     assert resolve(CyCADA, "paper", {}).departure is None
-    for preset in ("fast", "smoke"):
-        assert resolve(CyCADA, preset, {}).departure
-        assert resolve(CyCADA, preset, {"pixel": None}).departure is None
-        assert resolve(CyCADA, preset, {"pixel.semantic": "paper"}).departure is None
+    assert resolve(CyCADA, preset, {"pixel.semantic": "cooperative"}).departure
+    assert resolve(CyCADA, preset, {"pixel.semantic": "paper"}).departure is None
+    assert resolve(CyCADA, preset, {"pixel": None}).departure is None
 
 
 @pytest.mark.parametrize("cls", [CyCADA, ADDA, SourceOnly, TargetOnly])
@@ -246,9 +250,8 @@ def test_presets_resolve(cls: type) -> None:
     fast, smoke = (flat(resolve(cls, preset, {})) for preset in ("fast", "smoke"))
     for key in base.keys() & set(steps):
         few, more = smoke[key], fast[key]
-        assert isinstance(few, int)
-        assert isinstance(more, int)
-        assert few < more
+        assert isinstance(few, int), "smoke takes seconds, whatever the size of the data"
+        assert not isinstance(more, int) or few < more
 
 
 # ------------------------------------------------------------------ the paper's numbers

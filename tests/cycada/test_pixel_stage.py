@@ -14,6 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
 from bench.context import Context
 from bench.stages import StageStore
 from bench.task import Images, LabeledImages, Task
@@ -30,9 +34,6 @@ from cycada.pixel_stage import (
     resize,
     train_translator,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -270,7 +271,9 @@ def in_numpy(data: Task) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return x_s, data.source.labels.numpy(), x_t
 
 
-def expected_losses(how: Pixel, data: Task, at: Numbers = START) -> dict[str, float]:
+def expected_losses(
+    how: Pixel, data: Task, at: Numbers = START
+) -> dict[str, float]:
     """Return the first step's losses, by the paper's equations; all images are in one batch."""
     x_s, y_s, x_t = in_numpy(data)
 
@@ -364,7 +367,10 @@ def seeing(labels_right: bool) -> Task:  # noqa: FBT001
 @pytest.mark.parametrize("right", [True, False], ids=["right labels", "wrong labels"])
 @every_loss
 def test_the_first_losses_and_gradients(
-    tmp_path: Path, patches: type[Patches], how: Pixel, right: bool  # noqa: FBT001
+    tmp_path: Path,
+    patches: type[Patches],
+    how: Pixel,
+    right: bool,  # noqa: FBT001
 ) -> None:
     """With right labels, f_S's loss is below 1 and "released" speaks; else it is silent."""
     data = seeing(right)
@@ -562,9 +568,7 @@ def test_released_is_silent_until_its_classifier_is_good_and_then_stays_on(
         own = own_loss(mean, label)
         was_good = was_good or own <= 1.0
         y = torch.full((2,), label)
-        terms = part.losses(
-            constant(mean), y, constant(0.5), constant(0.1), constant(0.9), (8, 8)
-        )
+        terms = part.losses(constant(mean), y, constant(0.5), constant(0.1), constant(0.9), (8, 8))
         assert terms["classifier"].item() == pytest.approx(own, rel=1e-4, abs=1e-6)
         assert set(terms) == {"classifier"} | ({"semantic_s", "semantic_t"} if was_good else set())
 
@@ -606,10 +610,8 @@ def graded(part: Semantics, term: str) -> dict[str, bool]:
     y = torch.tensor([0, 1])
     # A first call with easy images switches "released" on.
     part.losses(constant(1.0), torch.zeros(2).long(), *(constant(0.1),) * 3, (8, 8))
-    terms = part.losses(
-        images["x_s"], y, images["x_t"], images["fake_t"], images["fake_s"], (8, 8)
-    )
-    weights = list(part._net.parameters())  # noqa: SLF001  who is taught is the question here
+    terms = part.losses(images["x_s"], y, images["x_t"], images["fake_t"], images["fake_s"], (8, 8))
+    weights = list(part._net.parameters())
     leaves = [w for w in weights if w.requires_grad]
     found = torch.autograd.grad(terms[term], [*images.values(), *leaves], allow_unused=True)
     taught = [g is not None and bool(g.abs().sum() > 0) for g in found]
@@ -640,9 +642,7 @@ def test_which_labels_a_reading_uses(tmp_path: Path, semantic: str) -> None:
     part = semantics(tmp_path, semantic, semantic_weight=0.5)
     part.losses(constant(1.0), torch.zeros(2).long(), *(constant(0.1),) * 3, (8, 8))
     y = torch.tensor([1, 0])
-    terms = part.losses(
-        constant(-0.3), y, constant(0.3), constant(0.2), constant(-0.1), (8, 8)
-    )
+    terms = part.losses(constant(-0.3), y, constant(0.3), constant(0.2), constant(-0.1), (8, 8))
     source = [2, 2] if semantic == "paper" else [1, 0]
     on_fake_t = np.mean([own_loss(0.2, label) for label in source])
     assert terms["semantic_s"].item() == pytest.approx(0.5 * on_fake_t, rel=1e-4)
@@ -664,14 +664,12 @@ def test_paper_trains_no_classifier(tmp_path: Path) -> None:
 def test_the_classifier_takes_an_adam_step(tmp_path: Path, semantic: str) -> None:
     """The first has the length of its own rate, in the direction of its gradient."""
     part = semantics(tmp_path, semantic, classifier_lr=0.25)
-    net, y = part._net, torch.tensor([0, 0])  # noqa: SLF001
+    net, y = part._net, torch.tensor([0, 0])
     assert isinstance(net, Mean)
     before = net.bias.detach().clone()
     for _ in range(2):  # what the first round leaves must not add to the second
         part.zero_grad()
-        terms = part.losses(
-            constant(0.6), y, constant(0.3), constant(0.2), constant(0.1), (8, 8)
-        )
+        terms = part.losses(constant(0.6), y, constant(0.3), constant(0.2), constant(0.1), (8, 8))
         torch.stack(list(terms.values())).sum().backward()
     gradient = net.bias.grad
     assert gradient is not None
@@ -693,7 +691,7 @@ def test_cooperative_shows_both_halves_at_once(tmp_path: Path) -> None:
     torch.manual_seed(0)
     how = replace(OFF, semantic="cooperative")
     part = Semantics(how, Mean(), context(tmp_path, Plain))
-    net = part._net  # noqa: SLF001
+    net = part._net
     assert isinstance(net, Plain)
     x_s, fake_t, y = torch.rand(4, 1, 8, 8) - 1, torch.rand(4, 1, 8, 8), torch.tensor([0, 1, 2, 0])
     scores = copy.deepcopy(net)(torch.cat([x_s, fake_t])).detach().double().numpy()
@@ -747,7 +745,7 @@ def test_judge_sees_but_does_not_touch(training: bool) -> None:  # noqa: FBT001
 
 
 def test_the_average_follows_the_trained_weights(tmp_path: Path, patches: type[Patches]) -> None:
-    """w <- d w + (1 - d) w_trained, d = min(average, (1 + i) / (10 + i)): 0.1, 2/11, then 0.2."""
+    """By w <- d w + (1 - d) w_trained; d = min(average, (1 + i) / (10 + i)): 0.1, 2/11, 0.2."""
     how = replace(TINY, max_steps=4, lr=0.01)
     path: list[dict[str, float]] = []
     translator = hand_made()

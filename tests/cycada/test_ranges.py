@@ -8,6 +8,9 @@ import re
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from bench.errors import BenchError
 from bench.hyperparameters import resolve
 from cycada.classifier import Classifier
@@ -15,8 +18,6 @@ from cycada.feature_stage import Feature
 from cycada.method import CyCADA
 from cycada.pixel_stage import Pixel
 from cycada.ranges import between, positive
-from hypothesis import given
-from hypothesis import strategies as st
 
 Part = type[Classifier] | type[Feature] | type[Pixel]
 
@@ -114,9 +115,7 @@ def test_every_name_is_looked_at() -> None:
 @parts
 def test_every_number_has_a_range(part: Part) -> None:
     """A hyperparameter that is added without a check shows here."""
-    numeric = {
-        f.name for f in dataclasses.fields(part) if f.type.split(" ")[0] in ("int", "float")
-    }
+    numeric = {f.name for f in dataclasses.fields(part) if f.type.split(" ")[0] in ("int", "float")}
     assert numeric == {*POSITIVE[part], *BETWEEN[part]}
 
 
@@ -126,7 +125,7 @@ def test_what_must_be_above_zero(part: Part) -> None:
         smallest = 1 if isinstance(getattr(part(), name), int | None) else 1e-12
         assert getattr(part(**{name: smallest}), name) == smallest
         for bad in (0, -1):
-            with pytest.raises(ValueError, match=f"^'{name}' must be above 0, got {bad}\\.$"):
+            with pytest.raises(ValueError, match=rf"^'{name}' must be above 0, got {bad}\.$"):
                 part(**{name: bad})
 
 
@@ -150,7 +149,7 @@ def test_none_only_where_it_means_something() -> None:
 
 def test_every_loss_switched_off_is_no_pixel_stage() -> None:
     off = {"gan_source_to_target": 0.0, "gan_target_to_source": 0.0, "cycle": 0.0}
-    with pytest.raises(ValueError, match="every loss is switched off; .* pixel=none"):
+    with pytest.raises(ValueError, match=r"every loss is switched off; .* pixel=none"):
         Pixel(**off, semantic="none")
     for name in off:
         Pixel(**{**off, name: 0.1}, semantic="none")
@@ -159,7 +158,7 @@ def test_every_loss_switched_off_is_no_pixel_stage() -> None:
 
 
 def test_the_command_line_hears_of_it() -> None:
-    with pytest.raises(BenchError, match="'gate' must lie in 0..1, got 60"):
+    with pytest.raises(BenchError, match=r"'gate' must lie in 0\.\.1, got 60"):
         resolve(CyCADA, "paper", {"feature.gate": "60"})
     off = dict.fromkeys(
         ("pixel.gan_source_to_target", "pixel.gan_target_to_source", "pixel.cycle"), "0"

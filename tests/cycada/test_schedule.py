@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from cycada.schedule import cosine, hold_then_fall, total_steps
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from cycada.schedule import cosine, hold_then_fall, total_steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -107,6 +107,6 @@ def test_another_process_makes_the_same_images(module: str, name: str) -> None:
         "from bench.digest import digest_of; import random, torch; torch.manual_seed(5);"
         "print(digest_of(D().images(Path('x'), 'test'), D().labels(Path('x'), 'test')))"
     )
-    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     made: Domain = Handwritten() if name == "Handwritten" else Printed()
     assert other.stdout.strip() == digest_of(made.images(ROOT, "test"), made.labels(ROOT, "test"))

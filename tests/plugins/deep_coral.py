@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 import torch
-from bench.api import Context, Task
 from torch import nn
 from torch.nn.functional import cross_entropy
+
+from bench.api import Context, Task
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ class BrightBars:
             bar[label] += 180
         return canvas.to(torch.uint8)
 
-    def labels(self, root: Path, split: str) -> Tensor:  # noqa: ARG002  nothing is read
+    def labels(self, root: Path, split: str) -> Tensor:
         """Return int64 (n,), values 0..2."""
         return torch.arange(SIZES[split]) % self.classes
 
