@@ -40,7 +40,9 @@ def lint(session: nox.Session) -> None:
     session.run(python, "-m", "ruff", "check", ".", external=True)
     session.run(python, "-m", "ruff", "format", "--check", ".", external=True)
     session.run(python, "-m", "mypy", external=True)
-    session.run(python, "-c", "from importlinter.cli import lint_imports_command as m; m()", external=True)
+    session.run(
+        python, "-c", "from importlinter.cli import lint_imports_command as m; m()", external=True
+    )
 
 
 @nox.session(venv_backend="none")

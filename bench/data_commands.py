@@ -56,4 +56,10 @@ def _loaded(names: Sequence[str] | None) -> dict[str, Domain]:
 
 
 def _show_files(files: Sequence[FileReport], *, as_json: bool) -> None:
-    show([vars(file) for file in files], ("domain", "state", "path", "detail"), as_json=as_json)
+    show([vars(file) for file in files], ("domain", "state", "path"), as_json=as_json)
+    if as_json:
+        return
+    # Every damaged file has a story of its own; of absent ones, one a domain tells it all.
+    stories = {(f.domain, f.path if f.state == "damaged" else ""): f for f in files if f.detail}
+    for file in stories.values():
+        typer.echo(f"\n{file.domain}: {file.detail}")

@@ -51,7 +51,8 @@ class Feature:
     def __post_init__(self) -> None:
         """Refuse what cannot train."""
         positive(self, "epochs", "max_steps", "batch", "lr", "discriminator_lr", "hidden")
-        between(self, 0, 1, "beta1", "gate")
+        between(self, 0, 1, "gate")
+        between(self, 0, 0.9999, "beta1")
         between(self, 0, math.inf, "weight_decay")
 
 
@@ -99,7 +100,8 @@ def adapt_features(
 
     The discriminator D minimises the cross-entropy of telling reference(x_s) from net(x_t); the
     network minimises -log p(source | net(x_t)), the inverted-label loss of ADDA (Tzeng et al.
-    2017, Eq. 9), whenever the gate is open.
+    2017, Eq. 9), whenever the gate is open. Behind a closed gate its weights rest, but batch norm
+    goes on counting what it sees.
 
     Args:
         net: the target network f_T, starting as a copy of `reference`.

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from cycada.classifier import Classifier, train_classifier
 from cycada.feature_stage import Feature, adapt_features
-from cycada.pixel_stage import ImageTranslator, Pixel, train_translator
+from cycada.pixel_stage import Pixel, train_translator
 from cycada.presets import FAST, SMOKE
+from cycada.translator import ImageTranslator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

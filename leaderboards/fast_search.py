@@ -57,7 +57,7 @@ TRIALS: dict[str, tuple[dict[str, object], ...]] = {
         {"pixel.semantic": "released", "pixel.lr": 5e-4},
         {"pixel.semantic": "released", "pixel.lr": 2e-3},
         {"pixel.semantic": "released", "pixel.gan_source_to_target": 1.0},
-        {"pixel.semantic": "released", "pixel.cycle": 3.0},
+        {"pixel.semantic": "released", "pixel.batch": 32},
     ),
 }
 

@@ -40,15 +40,20 @@ def test_readers_see_the_old_content_until_then(tmp_path: Path) -> None:
     assert contents(tmp_path) == {"file": "whole"}
 
 
+def fail_half_way(path: Path, error: type[BaseException]) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise error
+
+
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
 def test_old_content_stays_when_the_block_raises(
     error: type[BaseException], tmp_path: Path
 ) -> None:
     path = tmp_path / "file"
     path.write_text("old")
-    with pytest.raises(error), atomic_path(path) as temporary:
-        temporary.write_text("half")
-        raise error
+    with pytest.raises(error):
+        fail_half_way(path, error)
     assert contents(tmp_path) == {"file": "old"}
 
 

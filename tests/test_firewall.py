@@ -1,4 +1,4 @@
-"""No method learns from a target label: with all of them replaced, nothing changes but the score."""
+"""No method learns from a target label: replace all of them, and only the score changes."""
 
 from __future__ import annotations
 

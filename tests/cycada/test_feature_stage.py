@@ -322,6 +322,12 @@ def test_the_reference_stays_as_it_was(tmp_path: Path) -> None:
     assert all(w.grad is None and not w.requires_grad for w in reference.parameters())
 
 
+def test_it_trains_in_training_mode_whatever_it_was_given(tmp_path: Path) -> None:
+    net, how = Linear().eval(), Feature(max_steps=2, batch=10)
+    adapt_features(net, reference_net(), two_clusters(), shifted(), how, context(tmp_path))
+    assert net.modes == [True, True]
+
+
 def test_the_source_labels_are_not_used(tmp_path: Path) -> None:
     """Equation 5 has no labels."""
     source, how = two_clusters(), Feature(max_steps=5, batch=10, gate=0.0, lr=0.1)

@@ -21,7 +21,8 @@ from cycada.classifier import Classifier, train_classifier
 from cycada.discriminators import PatchDiscriminator, ScoreDiscriminator
 from cycada.feature_stage import Feature, adapt_features
 from cycada.method import CyCADA
-from cycada.pixel_stage import ImageTranslator, Pixel
+from cycada.pixel_stage import Pixel
+from cycada.translator import ImageTranslator
 
 if TYPE_CHECKING:
     from pathlib import Path

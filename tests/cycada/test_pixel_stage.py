@@ -25,15 +25,9 @@ from bench.testing import Shape, tiny_task
 from cycada import pixel_stage
 from cycada.discriminators import PatchDiscriminator
 from cycada.generators import ResNetGenerator, UnshuffleGenerator
-from cycada.pixel_stage import (
-    ImageTranslator,
-    Pixel,
-    Semantics,
-    Switch,
-    judge,
-    resize,
-    train_translator,
-)
+from cycada.pixel_stage import Pixel, train_translator
+from cycada.semantics import Semantics, Switch, judge
+from cycada.translator import ImageTranslator, resize
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -271,9 +265,7 @@ def in_numpy(data: Task) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return x_s, data.source.labels.numpy(), x_t
 
 
-def expected_losses(
-    how: Pixel, data: Task, at: Numbers = START
-) -> dict[str, float]:
+def expected_losses(how: Pixel, data: Task, at: Numbers = START) -> dict[str, float]:
     """Return the first step's losses, by the paper's equations; all images are in one batch."""
     x_s, y_s, x_t = in_numpy(data)
 
@@ -686,6 +678,30 @@ def test_the_classifier_takes_an_adam_step(tmp_path: Path, semantic: str) -> Non
     assert set(part.state) == {"classifier", "classifier_optimizer", "classifier_ready"}
 
 
+@pytest.mark.parametrize("semantic", ["released", "cooperative"])
+@pytest.mark.parametrize("cycle", [0.0, 1.0])
+def test_a_step_of_the_stage_is_one_of_the_classifier_too(
+    tmp_path: Path, patches: type[Patches], semantic: str, cycle: float
+) -> None:
+    """At its own rate, and whatever the generators' other losses are."""
+    del patches
+    nets: list[Mean] = []
+
+    def network() -> Mean:
+        nets.append(Mean())
+        return nets[-1]
+
+    # One label throughout: its score must rise, the others fall.
+    data = task()
+    ones = torch.ones_like(data.source.labels)
+    data = replace(data, source=LabeledImages(data.source.pixels, ones, "source"))
+    how = replace(TINY, semantic=semantic, cycle=cycle, classifier_lr=0.125)  # type: ignore[arg-type]
+    run(tmp_path, how, translator=hand_made(), data=data, network=network)
+    moved = (nets[0].bias - torch.tensor(BIAS)).detach()
+    torch.testing.assert_close(moved, torch.tensor([-0.125, 0.125, -0.125]), atol=1e-4, rtol=0)
+    assert len(nets) == 1
+
+
 def test_cooperative_shows_both_halves_at_once(tmp_path: Path) -> None:
     """One batch of originals and translations, so that batch norm sees both together."""
     torch.manual_seed(0)
@@ -959,7 +975,7 @@ def test_a_stopped_stage_goes_on_exactly(tmp_path: Path, semantic: str) -> None:
     how = replace(
         TINY,
         semantic=semantic,  # type: ignore[arg-type]
-        max_steps=6,
+        max_steps=8,  # stopped at half, where the rates begin to fall
         batch=4,
         pool=4,
         average=0.15,

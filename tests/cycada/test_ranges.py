@@ -42,7 +42,7 @@ POSITIVE: dict[Part, tuple[str, ...]] = {
 
 BETWEEN: dict[Part, dict[str, tuple[float, float]]] = {
     Classifier: {},
-    Feature: {"beta1": (0, 1), "gate": (0, 1), "weight_decay": (0, math.inf)},
+    Feature: {"beta1": (0, 0.9999), "gate": (0, 1), "weight_decay": (0, math.inf)},
     Pixel: {
         "gan_source_to_target": (0, math.inf),
         "gan_target_to_source": (0, math.inf),
@@ -155,6 +155,15 @@ def test_every_loss_switched_off_is_no_pixel_stage() -> None:
         Pixel(**{**off, name: 0.1}, semantic="none")
     for semantic in ("paper", "released", "cooperative"):
         Pixel(**off, semantic=semantic)
+
+
+@pytest.mark.parametrize("semantic", ["paper", "released", "cooperative"])
+def test_a_semantic_loss_of_weight_zero_is_off_as_well(semantic: str) -> None:
+    """Nothing would train the generators."""
+    off = dict.fromkeys(("gan_source_to_target", "gan_target_to_source", "cycle"), 0.0)
+    with pytest.raises(ValueError, match="every loss is switched off"):
+        Pixel(**off, semantic=semantic, semantic_weight=0.0)
+    Pixel(**{**off, "cycle": 1.0}, semantic=semantic, semantic_weight=0.0)
 
 
 def test_the_command_line_hears_of_it() -> None:
