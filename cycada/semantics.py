@@ -1,4 +1,4 @@
-"""Equation 4 and its other readings: what a translated image must still look like to a classifier."""
+"""Equation 4 and its other readings: what a classifier must still see in a translation."""
 
 from __future__ import annotations
 
