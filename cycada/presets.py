@@ -25,15 +25,15 @@ FAST_FEATURE = {
 }
 
 FAST_PIXEL = {
-    "epochs": 12,
-    "max_steps": 3000,
+    "epochs": 10,
+    "max_steps": 2200,
     "batch": 64,
     "lr": 1e-3,
     "generator": "unshuffle",
     "filters": 64,
     "blocks": 2,
     "size": None,
-    "discriminator_filters": 16,
+    "discriminator_filters": 32,
     "discriminator_layers": 2,
     "semantic": "released",
     "classifier_lr": 1e-3,

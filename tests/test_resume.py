@@ -98,7 +98,7 @@ SETTINGS = {
     "pixel.max_steps": STEPS,
     # Near log 3, what three classes begin with: the classifier's loss falls below 1 and rises
     # again, and "released" must remember that it was below.
-    "pixel.classifier_lr": 3e-4,
+    "pixel.classifier_lr": 1e-5,
     "feature.max_steps": STEPS,
     "feature.lr": 1e-4,
     "feature.discriminator_lr": 1e-3,
