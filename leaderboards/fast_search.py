@@ -53,13 +53,27 @@ TRIALS: dict[str, tuple[dict[str, object], ...]] = {
         {"pixel.semantic": "released"},
         {"pixel.semantic": "paper"},
         {"pixel.semantic": "cooperative"},
-        {"pixel.semantic": "released", "pixel.discriminator_filters": 32},
-        {"pixel.semantic": "released", "pixel.lr": 5e-4},
-        {"pixel.semantic": "released", "pixel.lr": 2e-3},
-        {"pixel.semantic": "released", "pixel.gan_source_to_target": 1.0},
-        {"pixel.semantic": "released", "pixel.batch": 32},
+        {"pixel.discriminator_filters": 32},
+        {"pixel.lr": 5e-4},
+        {"pixel.lr": 2e-3},
+        {"pixel.gan_source_to_target": 1.0},
+        {"pixel.batch": 32},
     ),
 }
+
+BASE: dict[str, dict[str, object]] = {
+    "source": {},
+    "feature": {},
+    "pixel": {
+        "pixel.epochs": 12,
+        "pixel.semantic": "released",
+        "pixel.discriminator_filters": 16,
+        "pixel.lr": 1e-3,
+        "pixel.gan_source_to_target": 2.0,
+        "pixel.batch": 64,
+    },
+}
+"""Where a stage's trials started from, for whatever the preset says by now."""
 
 
 def infomax(logits: np.ndarray) -> float:
@@ -84,7 +98,7 @@ def main() -> None:
             Request(
                 methods=(METHODS[asked.stage],),
                 seeds=(0,),
-                settings=tuple(f"{key}={value}" for key, value in trial.items()),
+                settings=tuple(f"{k}={v}" for k, v in (BASE[asked.stage] | trial).items()),
                 runs=asked.runs,
                 threads=asked.threads,
             )

@@ -96,9 +96,9 @@ STEPS = 40
 SETTINGS = {
     "source.max_steps": STEPS,
     "pixel.max_steps": STEPS,
-    # Near log 3, what three classes begin with: the classifier's loss falls below 1 and rises
-    # again, and "released" must remember that it was below.
-    "pixel.classifier_lr": 1e-5,
+    # With this the classifier's loss first falls to 1 at step 14, is above it again at the kill,
+    # and "released" must remember that it was below.
+    "pixel.classifier_lr": 1e-3,
     "feature.max_steps": STEPS,
     "feature.lr": 1e-4,
     "feature.discriminator_lr": 1e-3,
