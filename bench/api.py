@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 from torch import nn
 
 from bench.context import Context, Stateful, Step
+from bench.modes import evaluating
 from bench.task import Images, LabeledImages, Task
 
 if TYPE_CHECKING:
@@ -59,4 +60,5 @@ __all__ = [
     "Step",
     "Task",
     "Translator",
+    "evaluating",
 ]

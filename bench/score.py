@@ -11,6 +11,7 @@ from bench.data.labels import test_labels
 from bench.errors import BenchError, DivergedError
 from bench.files import atomic_path
 from bench.metrics import confusion_matrix
+from bench.modes import evaluating
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,20 +29,17 @@ BATCH = 500
 def predict(net: nn.Module, images: Images, classes: int) -> Tensor:
     """Return logits float32 (n, k) on the CPU, computed in evaluation mode.
 
-    The network's mode and all random state are as before.
+    The modes of all its parts and all random state are as before.
 
     Raises:
         BenchError: the network's output has another shape.
         DivergedError: an output is NaN or infinite.
     """
-    was_training = net.training
-    net.eval()
-    with torch.no_grad(), torch.random.fork_rng(enabled=True):
+    with evaluating(net), torch.no_grad(), torch.random.fork_rng(enabled=True):
         parts = [
             net(images[torch.arange(i, min(i + BATCH, len(images)), device=images.pixels.device)])
             for i in range(0, len(images), BATCH)
         ]
-    net.train(was_training)
     for part in parts:
         if not isinstance(part, torch.Tensor) or part.shape[1:] != (classes,):
             got = tuple(part.shape) if isinstance(part, torch.Tensor) else type(part).__name__

@@ -56,8 +56,9 @@ class StageStore:
         """Complete the folder `work` (logs, checkpoints) with the weights, and move it in."""
         save_weights(module, work / "weights.safetensors")
         write_json(work / "stage.json", {"key": key, **meta})
-        for snapshot in work.glob("loop-*.pt"):
-            snapshot.unlink()
+        # A kill in the middle of writing a snapshot leaves a hidden temporary file behind.
+        for leftover in (*work.glob("loop-*.pt"), *work.glob(".*")):
+            leftover.unlink()
         self._root.mkdir(parents=True, exist_ok=True)
         try:
             work.rename(self.folder(key))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from bench.digest import digest_of
+from bench.modes import evaluating
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -88,12 +89,9 @@ class LabeledImages:
         The translation is rounded to 8 bits, as if it had been written to an image file.
         The translator runs in evaluation mode and is left in the mode it was found in.
         """
-        was_training = translator.training
-        translator.eval()
-        with torch.no_grad():
+        with evaluating(translator), torch.no_grad():
             batches = torch.split(self.pixels, batch)
             parts = [to_bytes(translator(to_unit_range(pixels))) for pixels in batches]
-        translator.train(was_training)
         return LabeledImages(torch.cat(parts), self.labels, self.role)
 
     def digest(self) -> str:

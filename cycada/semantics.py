@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from bench.api import evaluating
 from cycada.losses import semantic_loss
 from cycada.translator import resize
 
@@ -126,9 +127,7 @@ class Switch:
 
 def judge(net: nn.Module, x: Tensor) -> Tensor:
     """Return net(x) in evaluation mode; gradients reach `x` but not the weights."""
-    was_training = net.training
     weights = {name: w.detach() for name, w in net.named_parameters()}
-    net.eval()
-    logits: Tensor = torch.func.functional_call(net, weights, (x,))
-    net.train(was_training)
+    with evaluating(net):
+        logits: Tensor = torch.func.functional_call(net, weights, (x,))
     return logits

@@ -273,9 +273,6 @@ def test_what_only_a_resume_needs_is_gone(outcome: Outcome) -> None:
     assert not list(outcome.killed.rglob("loop-*"))
 
 
-@pytest.mark.xfail(
-    reason="StageStore.save keeps the temporary file of a torn snapshot", strict=True
-)
 def test_a_torn_snapshot_does_not_stay_in_the_cache(outcomes: dict[str, Outcome]) -> None:
     left = [path.name for path in (outcomes["cooperative"].killed / "stages").rglob(".*")]
     assert not left

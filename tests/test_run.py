@@ -240,7 +240,6 @@ def test_predictions_leave_mode_weights_and_random_state_alone(*, training: bool
     assert torch.allclose(many[:7], logits, atol=1e-6)
 
 
-@pytest.mark.xfail(reason="predict gives all parts of a network the mode of the whole", strict=True)
 def test_predictions_leave_the_mode_of_each_part_alone() -> None:
     """Batch norm is often frozen in a network that trains."""
     net = Net().train()
