@@ -60,5 +60,6 @@ class RunConfig:
             task: digest of the task that the method sees.
             threads: a different number of threads adds up in a different order.
         """
-        code = self.code
+        # Two methods of one plug-in file may use equal names and parameters for different work.
+        code = self.code if self.code.startswith("builtin-") else f"{self.code}:{self.method}"
         return digest_of(task, self.backbone, self.weights, self.precision, code, threads)

@@ -141,6 +141,7 @@ class Context:
         self._inside_step = False
         self._orders: dict[tuple[int, str, int, str, int, int], Tensor] = {}
         self._scope = _Scope("fit", workspace / "fit")
+        self.unfinished_log: list[str] = []
 
     def network(self) -> nn.Module:
         """Return a new backbone on the device, with `features(x)` and `classify(f)`.
@@ -226,6 +227,8 @@ class Context:
             module.train()
             started, looped = time.perf_counter(), scope.seconds
             train(module)
+            # What the stage hands on is its last checkpoint, however its loops ended.
+            self._keep_candidate(scope.steps)
             outside = time.perf_counter() - started - (scope.seconds - looped)
             _check_finite(module, name, scope.steps)
             self._write_log()
@@ -236,6 +239,9 @@ class Context:
                 "stop": scope.stop,
             }
             self._store.save(key, scope.folder, module, meta)
+        except BaseException:
+            self.unfinished_log = scope.lines
+            raise
         finally:
             self._scope = outer
         return meta
@@ -253,7 +259,8 @@ class Context:
 
         Raises:
             BudgetError: the trial's budget is smaller than what the method asked for.
-            DivergedError: a network or optimiser holds NaN or infinity.
+            DivergedError: a network holds NaN or infinity.
+            BenchError: the loop was begun inside a step of another one.
 
         Example::
 
@@ -261,6 +268,11 @@ class Context:
                 x, y = step.batch(task.source, 128)
                 ...
         """
+        if self._inside_step:
+            raise BenchError(
+                "ctx.steps was begun inside a step of another ctx.steps, and could not be resumed."
+                " Use one loop after the other, or a plain loop inside."
+            )
         scope, loop = self._scope, self._scope.loops
         scope.loops += 1
         scope.stop = None
@@ -271,6 +283,8 @@ class Context:
         seconds_before = scope.seconds
         done = self._restore(snapshot, saved)
         self._charge(done)
+        if done:
+            scope.position = (loop, done - 1)
         if self._spent + n - done > self._budget:
             raise BudgetError(
                 f"stage '{scope.name}' asks for {n} steps, but {self._budget - self._spent + done}"
@@ -281,22 +295,27 @@ class Context:
         candidates = {math.ceil(n * (i + 1) / CANDIDATES) for i in range(CANDIDATES)}
         clock = time.perf_counter()
         elapsed = scope.seconds - seconds_before
+        earlier = scope.steps
+        scope.steps += done
         for index in range(done, n):
             if scope.stop is not None:
                 break
             seed_everything(self.seed, scope.name, loop, index)
             scope.position = (loop, index)
-            with self._counting():
-                yield Step(index, self._batch_order)
-            self._charge(1)
-            done = index + 1
-            if done in candidates or scope.stop is not None:
-                self._keep_candidate(done)
+            try:
+                with self._counting():
+                    yield Step(index, self._batch_order)
+            finally:
+                # Also if the loop is left by `break`: the step was taken.
+                self._charge(1)
+                done = index + 1
+                scope.steps = earlier + done
+            if done in candidates:
+                self._keep_candidate(scope.steps)
             if done % every == 0 or done == n or scope.stop is not None:
                 scope.seconds = seconds_before + elapsed + time.perf_counter() - clock
                 self._snapshot(snapshot, saved, done, scope.seconds - seconds_before)
             self._on_step(scope.name, done, n)
-        scope.steps += done
 
     def _restore(self, snapshot: Path, saved: dict[str, Stateful]) -> int:
         """Load what a killed run left of this loop; return the steps it had finished."""

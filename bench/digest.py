@@ -43,7 +43,7 @@ def digest_of(*parts: object) -> str:
 def _update_with_tensor(sha: Any, tensor: Tensor) -> None:  # noqa: ANN401  hashlib's type is private
     array = tensor.detach().cpu().contiguous().numpy()
     sha.update(f"{array.dtype}{array.shape}".encode())
-    sha.update(array.data.cast("B"))
+    sha.update(array.tobytes())
 
 
 def _plain(value: object) -> object:

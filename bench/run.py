@@ -287,6 +287,7 @@ def _close(folder: Path, record: Record, context: Context, status: str, error: s
         for stage in context.stages:
             log = stage.folder / "metrics.jsonl"
             append_metrics(folder, log.read_text(encoding="utf-8").splitlines())
+        append_metrics(folder, context.unfinished_log)
         append_metrics(folder, context.unstaged_log)
         shutil.rmtree(folder / "work", ignore_errors=True)
     write_run(folder, record)

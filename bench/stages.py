@@ -60,6 +60,9 @@ class StageStore:
         for leftover in (*work.glob("loop-*.pt"), *work.glob(".*")):
             leftover.unlink()
         self._root.mkdir(parents=True, exist_ok=True)
+        if not (self.folder(key) / "stage.json").exists():
+            # Stages move in whole, so this is no stage on its way but what is left of one.
+            shutil.rmtree(self.folder(key), ignore_errors=True)
         try:
             work.rename(self.folder(key))
         except OSError:

@@ -225,9 +225,6 @@ TWINS = """
 """
 
 
-@pytest.mark.xfail(
-    reason="two methods of one file with equal parameters share stages of one name", strict=True
-)
 def test_two_methods_of_one_file_do_not_take_each_others_stages(tmp_path: Path) -> None:
     """A method's class variables and code are no parameters; two classes may differ in them."""
     (tmp_path / "twins.py").write_text(textwrap.dedent(TWINS))
