@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 FAST_CLASSIFIER = {
     "epochs": 20,
     "max_steps": 1500,
-    "lr": 1e-3,
-    "schedule": "constant",
+    "lr": 2e-3,
+    "schedule": "cosine",
 }
 
 FAST_FEATURE = {
@@ -26,7 +26,7 @@ FAST_FEATURE = {
 
 FAST_PIXEL = {
     "epochs": 10,
-    "max_steps": 2200,
+    "max_steps": 2000,
     "batch": 64,
     "lr": 1e-3,
     "generator": "unshuffle",
