@@ -1,11 +1,11 @@
-"""How the `fast` preset was chosen: eight trials a method on `mini`, ranked without labels.
+"""How the `fast` preset was chosen: the same number of trials a method, ranked without labels.
 
-    python leaderboards/fast_search.py STAGE [--runs DIR]
+    python leaderboards/fast_search.py ROUND [--runs DIR] [--data DIR]
 
-The stages are settled in the order in which they build on each other: "source" with source-only,
-"feature" with ADDA, "pixel" with CyCADA. Each gets the same number of trials, one seed, both
-shifts of `mini`. A trial's objective is InfoMax on the target's *training* images (Krause et al.
-2010), averaged over the two shifts:
+Rounds "source", "feature" and "pixel" are eight trials each on `mini`, in the order in which the
+stages build on each other; "source-digits", "feature-digits" and "pixel-digits" are two trials each
+on the MNIST/USPS shifts. One seed. A trial's objective is InfoMax on the target's *training* images
+(Krause et al. 2010), averaged over its two shifts:
 
     H(mean_i p_i) - mean_i H(p_i),    p_i = softmax(logits of image i), natural logarithms.
 
@@ -16,64 +16,128 @@ a reader can see how far the two agree; nothing is chosen by it.
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import load_file
 
+from bench.data.manage import default_root
 from bench.metrics import accuracy
 from bench.records import read_confusions
 from bench.request import Request
 from bench.sweep import sweep
 
-METHODS = {"source": "source-only", "feature": "adda", "pixel": "cycada"}
+CONSTANT: dict[str, object] = {"source.lr": 1e-3, "source.schedule": "constant"}
+"""The first round's source classifier, from which the later stages' trials started."""
 
-TRIALS: dict[str, tuple[dict[str, object], ...]] = {
-    "source": (
-        {"source.lr": 1e-3, "source.schedule": "cosine"},
-        {"source.lr": 5e-4, "source.schedule": "cosine"},
-        {"source.lr": 2e-3, "source.schedule": "cosine"},
-        {"source.lr": 1e-3, "source.schedule": "constant"},
-        {"source.lr": 5e-4, "source.schedule": "constant"},
-        {"source.lr": 1e-3, "source.schedule": "cosine", "source.batch": 64},
-        {"source.lr": 1e-3, "source.schedule": "cosine", "source.epochs": 10},
-        {"source.lr": 1e-3, "source.schedule": "cosine", "source.epochs": 30},
+MINI = ("printed2handwritten", "handwritten2printed")
+DIGITS = ("mnist2usps", "usps2mnist")
+
+
+@dataclass(frozen=True)
+class Round:
+    """Trials of one method on two shifts.
+
+    Attributes:
+        method: whose hyperparameters are tried.
+        suite: where the shifts are.
+        shifts: names; a trial's objective is the mean over them.
+        trials: what each trial sets.
+        base: what all of them set, whatever the preset says by now.
+    """
+
+    method: str
+    suite: str
+    shifts: tuple[str, ...]
+    trials: tuple[dict[str, object], ...]
+    base: dict[str, object] = field(default_factory=dict)
+
+
+ROUNDS = {
+    "source": Round(
+        "source-only",
+        "mini",
+        MINI,
+        (
+            {"source.lr": 1e-3, "source.schedule": "cosine"},
+            {"source.lr": 5e-4, "source.schedule": "cosine"},
+            {"source.lr": 2e-3, "source.schedule": "cosine"},
+            {"source.lr": 1e-3, "source.schedule": "constant"},
+            {"source.lr": 5e-4, "source.schedule": "constant"},
+            {"source.lr": 1e-3, "source.schedule": "cosine", "source.batch": 64},
+            {"source.lr": 1e-3, "source.schedule": "cosine", "source.epochs": 10},
+            {"source.lr": 1e-3, "source.schedule": "cosine", "source.epochs": 30},
+        ),
     ),
-    "feature": (
-        {"feature.lr": 1e-4, "feature.discriminator_lr": 1e-4},
-        {"feature.lr": 3e-5, "feature.discriminator_lr": 1e-4},
-        {"feature.lr": 3e-5, "feature.discriminator_lr": 3e-4},
-        {"feature.lr": 1e-4, "feature.discriminator_lr": 3e-4},
-        {"feature.lr": 1e-4, "feature.discriminator_lr": 1e-3},
-        {"feature.lr": 3e-4, "feature.discriminator_lr": 1e-3},
-        {"feature.lr": 1e-4, "feature.discriminator_lr": 1e-3, "feature.weight_decay": 2.5e-5},
-        {"feature.lr": 1e-4, "feature.discriminator_lr": 1e-3, "feature.gate": 0.5},
+    "feature": Round(
+        "adda",
+        "mini",
+        MINI,
+        (
+            {"feature.lr": 1e-4, "feature.discriminator_lr": 1e-4},
+            {"feature.lr": 3e-5, "feature.discriminator_lr": 1e-4},
+            {"feature.lr": 3e-5, "feature.discriminator_lr": 3e-4},
+            {"feature.lr": 1e-4, "feature.discriminator_lr": 3e-4},
+            {"feature.lr": 1e-4, "feature.discriminator_lr": 1e-3},
+            {"feature.lr": 3e-4, "feature.discriminator_lr": 1e-3},
+            {
+                "feature.lr": 1e-4,
+                "feature.discriminator_lr": 1e-3,
+                "feature.weight_decay": 2.5e-5,
+            },
+            {"feature.lr": 1e-4, "feature.discriminator_lr": 1e-3, "feature.gate": 0.5},
+        ),
+        CONSTANT,
     ),
-    "pixel": (
-        {"pixel.semantic": "released"},
-        {"pixel.semantic": "paper"},
-        {"pixel.semantic": "cooperative"},
-        {"pixel.discriminator_filters": 32},
-        {"pixel.lr": 5e-4},
-        {"pixel.lr": 2e-3},
-        {"pixel.gan_source_to_target": 1.0},
-        {"pixel.batch": 32},
+    "pixel": Round(
+        "cycada",
+        "mini",
+        MINI,
+        (
+            {"pixel.semantic": "released"},
+            {"pixel.semantic": "paper"},
+            {"pixel.semantic": "cooperative"},
+            {"pixel.discriminator_filters": 32},
+            {"pixel.lr": 5e-4},
+            {"pixel.lr": 2e-3},
+            {"pixel.gan_source_to_target": 1.0},
+            {"pixel.batch": 32},
+        ),
+        CONSTANT
+        | {
+            "pixel.epochs": 12,
+            "pixel.semantic": "released",
+            "pixel.discriminator_filters": 16,
+            "pixel.lr": 1e-3,
+            "pixel.gan_source_to_target": 2.0,
+            "pixel.batch": 64,
+        },
+    ),
+    "source-digits": Round(
+        "source-only",
+        "digits",
+        DIGITS,
+        (CONSTANT, {"source.lr": 2e-3, "source.schedule": "cosine"}),
+    ),
+    "feature-digits": Round(
+        "adda",
+        "digits",
+        DIGITS,
+        (
+            {"feature.lr": 3e-4, "feature.discriminator_lr": 1e-3},
+            {"feature.lr": 1e-4, "feature.discriminator_lr": 1e-4},
+        ),
+        CONSTANT,
+    ),
+    "pixel-digits": Round(
+        "cycada",
+        "digits",
+        DIGITS,
+        ({"pixel.semantic": "released"}, {"pixel.semantic": "cooperative"}),
+        CONSTANT | {"pixel.max_steps": 2200},
     ),
 }
-
-BASE: dict[str, dict[str, object]] = {
-    "source": {},
-    "feature": {},
-    "pixel": {
-        "pixel.epochs": 12,
-        "pixel.semantic": "released",
-        "pixel.discriminator_filters": 16,
-        "pixel.lr": 1e-3,
-        "pixel.gan_source_to_target": 2.0,
-        "pixel.batch": 64,
-    },
-}
-"""Where a stage's trials started from, for whatever the preset says by now."""
 
 
 def infomax(logits: np.ndarray) -> float:
@@ -85,35 +149,45 @@ def infomax(logits: np.ndarray) -> float:
     return float(-(mean * np.log(mean + 1e-300)).sum() + (p * log_p).sum(1).mean())
 
 
+def tried(how: Round, trial: dict[str, object], runs: Path, data: Path, threads: int) -> str:
+    """Run one trial, as far as it is not done yet, and return its line of the table."""
+    report = sweep(
+        Request(
+            suite=how.suite,
+            shifts=how.shifts,
+            methods=(how.method,),
+            seeds=(0,),
+            settings=tuple(f"{key}={value}" for key, value in (how.base | trial).items()),
+            runs=runs,
+            data=data,
+            threads=threads,
+        )
+    )
+    objectives, scores = [], []
+    for outcome in report.outcomes:
+        folder = runs / outcome["run_id"]
+        confusions = read_confusions(folder).checkpoints
+        last = max(confusions)
+        outputs = load_file(folder / "outputs.safetensors")
+        objectives.append(infomax(outputs[f"target_logits/checkpoint-{last:08d}"]))
+        scores.append(100 * (accuracy(confusions[last]) or 0.0))
+    settings = ", ".join(f"{key}={value}" for key, value in trial.items())
+    shown = ", ".join(f"{score:.1f}" for score in scores)
+    return f"| {settings} | {np.mean(objectives):.4f} | {shown} |"
+
+
 def main() -> None:
-    """Run one stage's trials, as far as they are not done yet, and print the table."""
+    """Run one round's trials and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("stage", choices=METHODS)
+    parser.add_argument("round", choices=ROUNDS)
     parser.add_argument("--runs", type=Path, default=Path("runs/fast-search"))
+    parser.add_argument("--data", type=Path, default=default_root(), help="for the digits rounds")
     parser.add_argument("--threads", type=int, default=1)
     asked = parser.parse_args()
-    print("| settings | InfoMax | accuracy (not used) | seconds |\n| :-- | --: | --: | --: |")
-    for trial in TRIALS[asked.stage]:
-        report = sweep(
-            Request(
-                methods=(METHODS[asked.stage],),
-                seeds=(0,),
-                settings=tuple(f"{k}={v}" for k, v in (BASE[asked.stage] | trial).items()),
-                runs=asked.runs,
-                threads=asked.threads,
-            )
-        )
-        folders = [asked.runs / outcome["run_id"] for outcome in report.outcomes]
-        objectives, scores = [], []
-        for folder in folders:
-            last = max(read_confusions(folder).checkpoints)
-            outputs = load_file(folder / "outputs.safetensors")
-            objectives.append(infomax(outputs[f"target_logits/checkpoint-{last:08d}"]))
-            scores.append(accuracy(read_confusions(folder).checkpoints[last]) or 0.0)
-        shown = ", ".join(f"{key}={value}" for key, value in trial.items())
-        seconds = sum(outcome["seconds"] for outcome in report.outcomes)
-        accuracies = " ".join(f"{100 * score:.1f}" for score in scores)
-        print(f"| {shown} | {np.mean(objectives):.4f} | {accuracies} | {seconds:.0f} |", flush=True)
+    how = ROUNDS[asked.round]
+    print("| trial | InfoMax | accuracy (not used) |\n| :-- | --: | --: |")
+    for trial in how.trials:
+        print(tried(how, trial, asked.runs, asked.data, asked.threads), flush=True)
 
 
 if __name__ == "__main__":
