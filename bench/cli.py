@@ -161,8 +161,8 @@ def run(
         skip_missing=skip_missing,
         budget=budget,
     )
-    _check_protocol(request, protocol)
     with only_json(as_json=as_json):
+        _check_protocol(request, protocol)
         from bench import sweep  # noqa: PLC0415  pandas
 
         if dry_run:
@@ -257,9 +257,9 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Check whether a method keeps the contract that every method here keeps."""
-    loaded = plugins.load_method(method)
     rows = []
     with only_json(as_json=as_json):
+        loaded = plugins.load_method(method)
         from bench.testing import check_method  # noqa: PLC0415  torch
 
         for done in check_method(loaded.cls):

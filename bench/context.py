@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import pickle
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
@@ -139,6 +140,9 @@ class Context:
         self._on_step = on_step or (lambda *_: None)
         self._spent = 0
         self._inside_step = False
+        self._stepped: set[int] = set()
+        self._in_stages = 0.0
+        self._outside = 0.0
         self._orders: dict[tuple[int, str, int, str, int, int], Tensor] = {}
         self._scope = _Scope("fit", workspace / "fit")
         self.unfinished_log: list[str] = []
@@ -197,9 +201,14 @@ class Context:
         module.requires_grad_(requires_grad=True)
         meta = self._store.load(key, module)
         cached = meta is not None
+        began = time.perf_counter()
         if meta is None:
             meta = self._compute(name, key, module, train)
-        self._spent += int(meta["steps"]) if cached else 0
+        else:
+            self._charge(int(meta["steps"]))
+            if self._spent > self._budget:
+                raise self._overrun()
+        self._in_stages += time.perf_counter() - began
         module.zero_grad(set_to_none=True)
         module.eval().requires_grad_(requires_grad=False)
         seed_everything(self.seed, name, "end")
@@ -271,7 +280,7 @@ class Context:
         if self._inside_step:
             raise BenchError(
                 "ctx.steps was begun inside a step of another ctx.steps, and could not be resumed."
-                " Use one loop after the other, or a plain loop inside."
+                " Use one loop after the other."
             )
         scope, loop = self._scope, self._scope.loops
         scope.loops += 1
@@ -281,13 +290,14 @@ class Context:
             saved["module"] = scope.module
         snapshot = scope.folder / f"loop-{loop}.pt"
         seconds_before = scope.seconds
-        done = self._restore(snapshot, saved)
-        self._charge(done)
+        done, taken = self._restore(snapshot, saved)
+        self._charge(taken)
+        scope.steps += taken
         if done:
             scope.position = (loop, done - 1)
         if self._spent + n - done > self._budget:
             raise BudgetError(
-                f"stage '{scope.name}' asks for {n} steps, but {self._budget - self._spent + done}"
+                f"stage '{scope.name}' asks for {n} steps, but {self._budget - self._spent + taken}"
                 f" of the trial's budget of {self._budget} are left."
                 " Lower the method's steps or raise --budget."
             )
@@ -295,8 +305,7 @@ class Context:
         candidates = {math.ceil(n * (i + 1) / CANDIDATES) for i in range(CANDIDATES)}
         clock = time.perf_counter()
         elapsed = scope.seconds - seconds_before
-        earlier = scope.steps
-        scope.steps += done
+        earlier = scope.steps - taken
         for index in range(done, n):
             if scope.stop is not None:
                 break
@@ -308,34 +317,43 @@ class Context:
             finally:
                 # Also if the loop is left by `break`: the step was taken.
                 self._charge(1)
+                scope.steps += 1
                 done = index + 1
-                scope.steps = earlier + done
             if done in candidates:
                 self._keep_candidate(scope.steps)
             if done % every == 0 or done == n or scope.stop is not None:
                 scope.seconds = seconds_before + elapsed + time.perf_counter() - clock
-                self._snapshot(snapshot, saved, done, scope.seconds - seconds_before)
+                spent = (scope.steps - earlier, scope.seconds - seconds_before)
+                self._snapshot(snapshot, saved, done, *spent)
             self._on_step(scope.name, done, n)
+        # A resumed run may find this loop finished: what comes next must not notice.
+        seed_everything(self.seed, scope.name, loop, "end")
 
-    def _restore(self, snapshot: Path, saved: dict[str, Stateful]) -> int:
-        """Load what a killed run left of this loop; return the steps it had finished."""
+    def _restore(self, snapshot: Path, saved: dict[str, Stateful]) -> tuple[int, int]:
+        """Load what a killed run left of this loop; return its iterations, and steps charged."""
         if not snapshot.exists():
-            return 0
-        content = torch.load(snapshot, map_location=self.device, weights_only=True)
+            return 0, 0
+        try:
+            content = torch.load(snapshot, map_location=self.device, weights_only=True)
+        except (OSError, EOFError, RuntimeError, pickle.UnpicklingError):
+            return 0, 0  # damaged: the loop starts again
         for name, target in saved.items():
             target.load_state_dict(content["state"][name])
         self._scope.lines = list(content["lines"])
         self._scope.seconds += float(content["seconds"])
         self._scope.stop = content["stop"]
-        return int(content["done"])
+        return int(content["done"]), int(content["taken"])
 
-    def _snapshot(self, path: Path, saved: dict[str, Stateful], done: int, seconds: float) -> None:
+    def _snapshot(
+        self, path: Path, saved: dict[str, Stateful], done: int, taken: int, seconds: float
+    ) -> None:
         state = {name: source.state_dict() for name, source in saved.items()}
         for name, source in saved.items():
             if isinstance(source, torch.nn.Module):
                 _check_finite(source, self._scope.name, done, name)
         content = {
             "done": done,
+            "taken": taken,
             "stop": self._scope.stop,
             "seconds": seconds,
             "lines": self._scope.lines,
@@ -382,31 +400,50 @@ class Context:
     @contextlib.contextmanager
     def _counting(self) -> Iterator[None]:
         self._inside_step = True
+        self._stepped.clear()
         try:
             yield
         finally:
             self._inside_step = False
 
     @contextlib.contextmanager
-    def enforcing_budget(self) -> Iterator[None]:
-        """Count optimiser steps taken outside `steps` too, and end a trial that overruns."""
+    def fitting(self) -> Iterator[None]:
+        """Surround a method's `fit`: seed what it does outside of stages, enforce the budget.
 
-        def count(*_: object) -> None:
-            if self._inside_step:
+        A step of `steps` may move several optimisers once each. Whatever an optimiser does beyond
+        that, in a step or outside of all, counts as a step of its own.
+        """
+
+        def count(optimizer: object, *_: object) -> None:
+            if self._inside_step and id(optimizer) not in self._stepped:
+                self._stepped.add(id(optimizer))
                 return
             self._charge(1)
             self._scope.steps += 1
             if self._spent > self._budget:
-                raise BudgetError(
-                    f"the method kept training past its budget of {self._budget} steps."
-                    " Loop over ctx.steps(n), which ends by itself, or raise --budget."
-                )
+                raise self._overrun()
 
+        seed_everything(self.seed, "fit")
+        began = time.perf_counter()
         hook = register_optimizer_step_post_hook(count)
         try:
             yield
         finally:
             hook.remove()
+            self._outside = max(0.0, time.perf_counter() - began - self._in_stages)
+
+    def _overrun(self) -> BudgetError:
+        return BudgetError(
+            f"the method kept training past its budget of {self._budget} steps."
+            " Loop over ctx.steps(n), which ends by itself, or raise --budget."
+        )
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the trial's training so far: of all stages, cached or not, and the rest."""
+        # A resumed loop outside of stages brings the time of the attempts before.
+        outside = max(self._outside, self._scope.seconds)
+        return sum(stage.seconds for stage in self.stages) + outside
 
     @property
     def steps_taken(self) -> int:

@@ -315,9 +315,9 @@ def _references(measured: list[Row], suite: Suite, cells: Iterable[Cell]) -> lis
 
 
 def _place(row: Row, order: Mapping[str, int]) -> tuple[Any, ...]:
-    """Sort key: by table; then ranked methods, best first; upper bounds; published figures."""
+    """Sort key: by table; then ranked methods, best first; incomplete ones; bounds; published."""
     preset = PRESETS.index(row.preset) if row.preset in PRESETS else len(PRESETS)
-    kind = 2 if row.rule is None else 1 if row.learns_from == "target" else 0
+    kind = 3 if row.rule is None else 2 if row.learns_from == "target" else int(not row.complete)
     value = row.published if row.rule is None else row.mean
     return (
         order[row.shift],

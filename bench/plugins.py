@@ -117,9 +117,10 @@ def load_method(spec: str) -> LoadedMethod:
         cls = _load_entry(entry)
         check_class(cls, spec)
         return LoadedMethod(spec, cls, _code_of_entry(entry))
+    # Its numbers depend on the harness as well: our numerics version is part of its code.
     path, found = _load_from_file(spec, "method", _looks_like_method)
     check_class(found, spec)
-    return LoadedMethod(_own_name(found, "method", spec), found, code_digest(path))
+    return LoadedMethod(_own_name(found, "method", spec), found, f"{code_digest(path)}-{NUMERICS}")
 
 
 def load_domain(spec: str) -> Domain:
@@ -180,6 +181,13 @@ def _check_suite(suite: Suite, spec: str) -> None:
         if not isinstance(values, tuple) or not all(isinstance(v, kind) for v in values):
             message = (
                 f"Suite '{spec}': {part} must be a tuple of {kind.__name__}(...), got {values!r}."
+            )
+            raise BenchError(message)
+    for shift in suite.shifts:
+        if not _NAME.fullmatch(shift.name):
+            message = (
+                f"Suite '{spec}': '{shift.name}' cannot name a shift: use a-z, 0-9 and single"
+                " hyphens."
             )
             raise BenchError(message)
 
@@ -268,7 +276,7 @@ def _code_of_entry(entry: metadata.EntryPoint) -> str:
         return f"builtin-{NUMERICS}"
     source = find_source(entry.module)
     version = entry.dist.version if entry.dist else "0"
-    return f"{version}+{code_digest(source)}" if source else version
+    return f"{version}+{code_digest(source)}-{NUMERICS}" if source else f"{version}-{NUMERICS}"
 
 
 def _first_line(entry: metadata.EntryPoint) -> str:

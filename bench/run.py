@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 import traceback
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -16,13 +17,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from filelock import FileLock
 
 from bench import backbones, figures
+from bench.api import Translator
 from bench.context import Context
 from bench.data.assemble import build_task, test_images
 from bench.digest import digest_of
 from bench.errors import BenchError, DivergedError
-from bench.records import Confusions, append_metrics, read_run, write_confusions, write_run
+from bench.records import (
+    Confusions,
+    append_metrics,
+    read_confusions,
+    read_run,
+    write_confusions,
+    write_run,
+)
 from bench.score import predict, save_outputs, score_outputs
 from bench.stages import StageStore, load_weights
 from bench.task import Images, to_bytes, to_unit_range
@@ -103,11 +113,41 @@ def run_trial(
         KeyboardInterrupt: the user stopped it; the record then says "interrupted".
     """
     folder = runs / trial.config.run_id
+    locks = runs / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    # Another command may be at the same trial: wait for it, and take what it found.
+    with FileLock(locks / f"{trial.config.run_id}.lock"):
+        finished = finished_run(folder)
+        if finished is not None:
+            return finished
+        return _run_alone(trial, material, folder, device, threads, on_step)
+
+
+def finished_run(folder: Path) -> Record | None:
+    """Return the record of a trial that ended for good, with its scores; else None.
+
+    A diverged trial has ended for good, since it would diverge again; a failed one may yet pass.
+    """
+    try:
+        record = read_run(folder)
+        if record["status"] == "done":
+            read_confusions(folder)
+    except BenchError:
+        return None
+    return record if record["status"] in ("done", "diverged") else None
+
+
+def _run_alone(
+    trial: Trial,
+    material: Material,
+    folder: Path,
+    device: torch.device,
+    threads: int,
+    on_step: Callable[[str, int, int], None] | None,
+) -> Record:
     record = _opened(folder, trial, device, threads)
     threads = record["threads"]
-    torch.set_num_threads(threads)
-    torch.backends.cudnn.benchmark = False
-    torch.use_deterministic_algorithms(mode=True, warn_only=True)
+    _configure(threads)
     config, task = trial.config, material.task
     context = Context(
         seed=config.seed,
@@ -116,13 +156,13 @@ def run_trial(
             config.backbone, classes=task.classes, channels=task.channels, size=task.size
         ),
         workspace=folder / "work",
-        store=StageStore(runs / "stages"),
+        store=StageStore(folder.parent / "stages"),
         identity=config.stage_identity(material.task_digest, threads),
         budget=config.budget,
         on_step=on_step,
     )
     try:
-        with context.enforcing_budget():
+        with context.fitting():
             network = _fitted(trial.method, task, context)
         _finish(folder, record, context, network, material)
     except KeyboardInterrupt:
@@ -133,6 +173,17 @@ def run_trial(
     except (Exception, SystemExit) as error:  # noqa: BLE001  a method may raise anything
         _close(folder, record, context, "failed", _described(error))
     return record
+
+
+def _configure(threads: int) -> None:
+    """Ask torch for the arithmetic that a record claims: float32, and the same each time."""
+    torch.set_num_threads(threads)
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+    # cuBLAS reads it when it starts, and is deterministic only with it.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(mode=True, warn_only=True)
 
 
 def _opened(folder: Path, trial: Trial, device: torch.device, threads: int) -> Record:
@@ -197,7 +248,10 @@ def _finish(
         {n.removeprefix("stage-"): m for n, m in scored.items() if n[0] == "s"},
     )
     write_confusions(folder, confusions)
-    draw(folder, context.stages, confusions, task)
+    try:
+        draw(folder, context.stages, confusions, task)
+    except Exception as error:  # noqa: BLE001  a picture must not decide how a trial ended
+        sys.stderr.write(f"warning: no pictures for {folder.name}: {_described(error)}\n")
     if task.classes > 1 and len(np.unique(last)) == 1:
         message = f"collapsed: every target image is predicted as class {int(last[0])}"
         raise DivergedError(message)
@@ -209,11 +263,12 @@ def _candidates(folder: Path, context: Context, network: nn.Module) -> dict[int,
     final = context.stages[-1] if context.stages else None
     if final is None or final.module is not network:
         return {context.steps_taken: None}
-    found = {int(p.stem): p for p in sorted((final.folder / "checkpoints").glob("*.safetensors"))}
+    # Not "*": a kill may have left a hidden temporary file.
+    found = {int(p.stem): p for p in (final.folder / "checkpoints").glob("[0-9]*.safetensors")}
     if not found:
         return {final.steps: None}
     copied: dict[int, Path | None] = {}
-    for step, path in found.items():
+    for step, path in sorted(found.items()):
         copied[step] = folder / "checkpoints" / path.name
         _link(path, folder / "checkpoints" / path.name)
     return copied
@@ -241,7 +296,7 @@ def draw(folder: Path, stages: list[StageResult], confusions: Confusions, task: 
     before = None if first is None or len(confusions.stages) == 1 else confusions.stages[first]
     figures.confusion_pair(before, last, pictures / "confusion.png")
     for stage in stages:
-        if hasattr(stage.module, "back"):
+        if isinstance(stage.module, Translator):
             for name, triple in translations(stage.module, task).items():
                 figures.translation_triples(*triple, pictures / f"{name}.png")
 
@@ -279,7 +334,7 @@ def _close(folder: Path, record: Record, context: Context, status: str, error: s
         "status": status,
         "error": error,
         "steps": context.steps_taken,
-        "seconds": round(sum(stage.seconds for stage in context.stages), 3),
+        "seconds": round(context.seconds, 3),
         "finished": _now(),
     }
     if status != "interrupted":
@@ -312,9 +367,14 @@ def environment() -> dict[str, str]:
 
 
 def _git_commit() -> str:
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    here = Path(__file__)
+    git = ["git", "-C", str(here.parent)]
     try:
-        out = subprocess.run(command, capture_output=True, text=True, check=True, timeout=5)  # noqa: S603
+        # An environment may lie inside some other repository, whose commit says nothing of us.
+        for command in (["ls-files", "--error-unmatch", here.name], ["rev-parse", "HEAD"]):
+            out = subprocess.run(  # noqa: S603
+                [*git, *command], capture_output=True, text=True, check=True, timeout=5
+            )
     except (OSError, subprocess.SubprocessError):
         return "unknown"
     return out.stdout.strip()

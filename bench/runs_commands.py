@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.console import print_json, show
+from bench.console import FAILED, fail, print_json, show
 from bench.errors import BenchError, unknown
 from bench.options import JsonOption, RunsOption
 from bench.request import DEFAULT_RUNS
@@ -69,13 +69,21 @@ def export_runs(
     from bench.records import export, write_records  # noqa: PLC0415
 
     folders = [_find_run(runs, name) for name in run_ids or ()] or _run_folders(runs)
-    records = [export(folder) for folder in folders]
+    records, broken = [], 0
+    for folder in folders:
+        try:
+            records.append(export(folder))
+        except BenchError as error:
+            broken += 1
+            typer.secho(f"left out: {error}", fg=typer.colors.YELLOW, err=True)
     if out is None:
         for record in records:
             typer.echo(canonical_json(record))
     else:
         write_records(out, records)
         typer.echo(f"{len(records)} runs written to {out}", err=True)
+    if broken:
+        fail(f"{broken} of {len(folders)} runs could not be read; see above", FAILED)
 
 
 def existing(runs: Path) -> Path:

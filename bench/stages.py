@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from bench.files import atomic_path, write_json
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from torch import nn
 
 
@@ -44,12 +45,20 @@ class StageStore:
         return self._root / key
 
     def load(self, key: str, module: nn.Module) -> dict[str, Any] | None:
-        """Load the stage's weights into `module` and return its description, or None."""
+        """Load the stage's weights into `module` and return its description, or None.
+
+        A damaged stage is moved aside, and is as good as none.
+        """
         folder = self.folder(key)
         if not (folder / "stage.json").exists():
             return None
-        load_weights(module, folder / "weights.safetensors")
-        meta: dict[str, Any] = json.loads((folder / "stage.json").read_text(encoding="utf-8"))
+        try:
+            meta: dict[str, Any] = json.loads((folder / "stage.json").read_text(encoding="utf-8"))
+            weights = load_file(folder / "weights.safetensors")
+        except (OSError, ValueError, SafetensorError):
+            self._move_aside(key)
+            return None
+        module.load_state_dict(weights)
         return meta
 
     def save(self, key: str, work: Path, module: nn.Module, meta: dict[str, Any]) -> None:
@@ -57,15 +66,20 @@ class StageStore:
         save_weights(module, work / "weights.safetensors")
         write_json(work / "stage.json", {"key": key, **meta})
         # A kill in the middle of writing a snapshot leaves a hidden temporary file behind.
-        for leftover in (*work.glob("loop-*.pt"), *work.glob(".*")):
+        for leftover in (*work.glob("loop-*.pt"), *work.rglob(".*")):
             leftover.unlink()
         self._root.mkdir(parents=True, exist_ok=True)
-        if not (self.folder(key) / "stage.json").exists():
-            # Stages move in whole, so this is no stage on its way but what is left of one.
-            shutil.rmtree(self.folder(key), ignore_errors=True)
         try:
             work.rename(self.folder(key))
         except OSError:
-            if not (self.folder(key) / "stage.json").exists():
-                raise
-            shutil.rmtree(work, ignore_errors=True)
+            if (self.folder(key) / "stage.json").exists():
+                shutil.rmtree(work, ignore_errors=True)  # another trial was first
+                return
+            # Stages move in whole, so this is no stage on its way but what is left of one.
+            self._move_aside(key)
+            work.rename(self.folder(key))
+
+    def _move_aside(self, key: str) -> None:
+        """Make room for a stage; what was there stays to be looked at, under another name."""
+        aside = tempfile.mkdtemp(prefix=f"damaged-{key}-", dir=self._root)
+        self.folder(key).rename(Path(aside, key))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import tempfile
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from bench.data import manage
 from bench.errors import BenchError, MissingDataError, unknown
 from bench.files import write_text
 from bench.progress import Progress
-from bench.records import confusions_of, load_runs, read_run
+from bench.records import confusions_of, load_runs
 from bench.suites import Entry
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from bench.run import Material, Trial
     from bench.suites import Shift, Suite
 
-BUDGETS = {"smoke": 1_000, "fast": 20_000, "paper": 1_000_000}
+BUDGETS = {"smoke": 20_000, "fast": 20_000, "paper": 1_000_000}
 """Training steps a trial may take, by preset; ``--budget`` changes it."""
 
 
@@ -96,16 +96,19 @@ def sweep(request: Request) -> Report:
     suite, shifts, rows = _resolved(request)
     # A shift of another suite that was asked for belongs in the table, too.
     suite = replace(suite, shifts=tuple(dict.fromkeys((*suite.shifts, *shifts))))
-    _check_writable(request.runs)
+    for folder in (request.runs, request.out or request.runs):
+        _check_writable(folder)
     shifts, left_out = _available(shifts, request)
     device = choose_device(request.device)
-    threads = request.threads or os.cpu_count() or 1
+    from bench.run import finished_run  # noqa: PLC0415  torch, after mistakes have been answered
+
+    threads = request.threads or _own_threads()
     outcomes: list[dict[str, Any]] = []
     total = len(shifts) * len(request.seeds) * len(rows)
     with Progress(total) as progress:
         for shift in shifts:
             for trial, material in _trials(shift, rows, request, device):
-                record = _done(request.runs, trial)
+                record = finished_run(request.runs / trial.config.run_id)
                 if record is None:
                     record = _run(trial, material, request, device, threads, progress)
                 outcome = _outcome(record, request)
@@ -116,6 +119,13 @@ def sweep(request: Request) -> Report:
     path = (request.out or request.runs) / "leaderboard.md"
     write_text(path, markdown)
     return Report(outcomes, left_out, markdown, path)
+
+
+def _own_threads() -> int:
+    """Return the number of threads that torch chooses: it knows OMP_NUM_THREADS and the cores."""
+    import torch  # noqa: PLC0415
+
+    return torch.get_num_threads()
 
 
 def choose_device(name: str) -> torch.device:
@@ -170,16 +180,15 @@ def _entries(suite: Suite, name: str) -> list[Entry]:
     return labelled or [e for e in suite.entries if e.method == name] or [Entry(name, name)]
 
 
-def _check_writable(runs: Path) -> None:
-    probe = runs / ".writable"
+def _check_writable(folder: Path) -> None:
     try:
-        runs.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
     except OSError as error:
         raise BenchError(
-            f"The runs folder {runs} cannot be written ({error.strerror})."
-            " Choose another with --runs DIR."
+            f"The folder {folder} cannot be written ({error.strerror})."
+            " Choose another with --runs DIR, or --out DIR for the leaderboard."
         ) from error
 
 
@@ -207,6 +216,9 @@ def _available(shifts: list[Shift], request: Request) -> tuple[list[Shift], list
             f"Nothing was run, because data is missing:\n{listed}\n"
             "Add it, or run the rest with --skip-missing."
         )
+    if not usable:
+        listed = "\n".join(f"  {line}" for line in left_out)
+        raise MissingDataError(f"Nothing is left to run, because data is missing:\n{listed}")
     return usable, left_out
 
 
@@ -242,15 +254,6 @@ def _trials(
                 data=material.digest,
             )
             yield Trial(config, method, shift), material
-
-
-def _done(runs: Path, trial: Trial) -> Record | None:
-    """Return the record of a trial that ended for good: a diverged one would diverge again."""
-    try:
-        record = read_run(runs / trial.config.run_id)
-    except BenchError:
-        return None
-    return record if record["status"] in ("done", "diverged") else None
 
 
 def _run(

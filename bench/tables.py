@@ -101,6 +101,11 @@ class Row:
     departure: str | None = None
 
     @property
+    def complete(self) -> bool:
+        """Whether every seed finished. Without the seeds that failed, a mean flatters."""
+        return self.mean is not None and self.n == self.planned
+
+    @property
     def section(self) -> tuple[str, ...]:
         """What the rows of one table have in common."""
         return (
@@ -173,10 +178,13 @@ _COLUMNS = (
 
 _LEGEND = (
     "Accuracy on the target's test set in per cent: mean \u00b1 sample standard deviation over the"
-    " seeds that finished, and the 95 % interval of the mean (Student's t). Seeds: finished of"
-    " attempted. Wall time: training, a seed; a stage that several methods share counts in full"
-    " for each. Difference: ours minus published, in percentage points, only where protocol,"
-    " backbone and initial weights match."
+    " seeds that finished, and the 95 % interval of the mean (Student's t): how far another set of"
+    " seeds might lie, not another set of test images. Seeds: finished of attempted; a row with"
+    " seeds that did not finish has no rank. A rank is no test. Every method trains on nine tenths"
+    " of the source's training images; the last tenth is held out for validation. Wall time:"
+    " training, a seed; a stage that several methods share counts in full for each. Difference:"
+    " ours minus published, in percentage points, only where protocol, backbone and initial weights"
+    " match."
 )
 
 _STAGES = (
@@ -272,7 +280,7 @@ def _table(shift: str, ours: list[Row], others: list[Row]) -> _Table:
     notes: list[str] = []
     lines, rank = [], 0
     for row in ours:
-        ranked = row.learns_from != "target" and row.mean is not None
+        ranked = row.learns_from != "target" and row.complete
         rank += ranked
         lines.append(_line(row, ours[0], str(rank) if ranked else "", notes))
     lines += [_line(row, ours[0] if ours else None, "", notes) for row in others]

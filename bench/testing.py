@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-BUDGET = 1_000
-"""Training steps that a method may take with the preset "smoke"; the checks take seconds."""
+BUDGET = 20_000
+"""Training steps that a method may take; with a preset "smoke" of few, checks take seconds."""
 
 
 @dataclass(frozen=True)
@@ -223,7 +223,7 @@ class MethodContract:
             budget=BUDGET,
             on_step=on_step,
         )
-        with context.enforcing_budget():
+        with context.fitting():
             network: nn.Module = method.fit(task, context)
         return network, context
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench import plugins
+from bench.config import NUMERICS
 from bench.errors import BenchError
 from bench.plugins import (
     code_digest,
@@ -131,7 +132,7 @@ def test_a_class_name_becomes_a_command_line_name(name: str, expected: str) -> N
 def test_a_file_with_a_method(tmp_path: Path) -> None:
     loaded = load_method(f"{write(tmp_path / 'mine.py', METHOD)}:Mine")
     assert loaded.name == "mine"
-    assert re.fullmatch(r"[0-9a-f]{12}", loaded.code)
+    assert re.fullmatch(rf"[0-9a-f]{{12}}-{NUMERICS}", loaded.code)
     assert loaded.cls().lr == 0.1
 
 
@@ -295,7 +296,7 @@ def test_another_package_registers_as_ours_do(tmp_path: Path) -> None:
             raise AssertionError
         pathlib.Path(sys.argv[1], "theirs", "__init__.py").write_text("")
         loaded = plugins.load_method("their-method")
-        assert re.fullmatch("2[.]5[+][0-9a-f]{12}", loaded.code), loaded.code
+        assert re.fullmatch("2[.]5[+][0-9a-f]{12}-[0-9]+", loaded.code), loaded.code
     """
     subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code), str(tmp_path)],
