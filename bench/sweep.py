@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from bench.run import Material, Trial
     from bench.suites import Shift, Suite
 
-BUDGETS = {"smoke": 20_000, "fast": 20_000, "paper": 1_000_000}
+BUDGETS = {"smoke": 1_000, "fast": 20_000, "paper": 1_000_000}
 """Training steps a trial may take, by preset; ``--budget`` changes it."""
 
 

@@ -19,7 +19,7 @@ import torch
 
 from bench import backbones
 from bench.context import Context
-from bench.errors import BenchError
+from bench.errors import BenchError, BudgetError
 from bench.hyperparameters import PRESETS, resolve
 from bench.plugins import check_class
 from bench.score import predict
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-BUDGET = 20_000
-"""Training steps that a method may take; with a preset "smoke" of few, checks take seconds."""
+BUDGET = 1_000
+"""Training steps that a method may take with the preset "smoke"; the checks take seconds."""
 
 
 @dataclass(frozen=True)
@@ -240,6 +240,9 @@ class MethodContract:
 def _tried(name: str, check: Callable[[], str]) -> Check:
     try:
         return Check(name, ok=True, detail=check())
+    except BudgetError as error:
+        hint = ' Checks take a preset of few steps: presets = {"smoke": {"steps": 4}}.'
+        return Check(name, ok=False, detail=f"{error}{hint}")
     except (Broken, BenchError) as error:
         return Check(name, ok=False, detail=str(error))
     except (Exception, SystemExit) as error:  # noqa: BLE001  a method may raise anything

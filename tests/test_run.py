@@ -145,7 +145,7 @@ OTHERS = """
     class NoStage:
         def fit(self, task, ctx):
             net = ctx.network()
-            optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
+            optimizer = torch.optim.SGD(net.parameters(), lr=1e-5)
             for step in ctx.steps(7, {"net": net, "optimizer": optimizer}):
                 x, y = step.batch(task.source, 16)
                 optimizer.zero_grad()
