@@ -710,3 +710,46 @@ def test_a_loop_inside_a_loop_resumes_or_is_refused(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(context(tmp_path / "killed", on_step=on_step))
     assert torch.equal(run(context(tmp_path / "killed")), expected)
+
+
+def test_what_is_made_between_two_loops_is_the_same_after_a_resume(tmp_path: Path) -> None:
+    def run(ctx: Context) -> Tensor:
+        def train(net: nn.Module) -> None:
+            optimizer = sgd(net)
+            for _ in ctx.steps(20, {"optimizer": optimizer}):
+                optimizer.step()
+            helper = nn.Linear(3, 3)  # draws from the global generator
+            net.head.weight.data[:] = 0
+            net.head.bias.data[:] = helper.bias.data
+            for _ in ctx.steps(20):
+                pass
+
+        return ctx.stage("a", params=0, build=ctx.network, train=train).head.bias
+
+    expected = run(context(tmp_path / "undisturbed"))
+    with pytest.raises(KeyboardInterrupt):
+        run(context(tmp_path / "killed", on_step=interrupt(("a", 20))))
+    assert torch.equal(run(context(tmp_path / "killed")), expected)
+
+
+def test_code_outside_of_stages_is_seeded(tmp_path: Path) -> None:
+    drawn = []
+    for before in (1, 2):
+        torch.manual_seed(before)
+        with context(tmp_path).fitting():
+            drawn.append(torch.rand(3))
+    assert torch.equal(*drawn)
+
+
+def test_a_cached_stage_beyond_the_budget_is_refused_like_a_computed_one(tmp_path: Path) -> None:
+    def trial(ctx: Context) -> None:
+        def train(_: nn.Module) -> None:
+            for _ in ctx.steps(6):
+                pass
+
+        ctx.stage("a", params=0, build=ctx.network, train=train)
+
+    store = StageStore(tmp_path / "stages")
+    trial(context(tmp_path / "1", store=store))
+    with pytest.raises(BudgetError, match="budget of 5"):
+        trial(context(tmp_path / "2", budget=5, store=store))

@@ -182,6 +182,7 @@ def test_a_method_without_stages_is_scored_as_it_is(others: str, tmp_path: Path)
     content = record(folder)
     assert (content["status"], content["checkpoints"], content["steps"]) == ("done", [7], 7)
     assert content["stages"] == []
+    assert content["seconds"] > 0
     assert len((folder / "metrics.jsonl").read_text().splitlines()) == 7
     assert not (folder / "work").exists()
 

@@ -121,3 +121,28 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     save_weights(nn.Linear(2, 2), tmp_path / "w.safetensors")
     with pytest.raises(RuntimeError, match="size mismatch"):
         load_weights(nn.Linear(2, 3), tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "stage.json"])
+def test_a_damaged_stage_is_as_good_as_none_and_stays_to_be_looked_at(
+    name: str, tmp_path: Path
+) -> None:
+    store = StageStore(tmp_path / "stages")
+    finished(store, tmp_path / "work", network(0))
+    (store.folder("k") / name).write_bytes(b"\x07")
+    untouched = network(1)
+    assert store.load("k", untouched) is None
+    assert_equal(untouched, network(1))
+    assert [path.read_bytes() for path in store.folder("k").parent.rglob(name)] == [b"\x07"]
+    finished(store, tmp_path / "again", network(2))
+    assert store.load("k", untouched) is not None
+    assert_equal(untouched, network(2))
+
+
+def test_what_a_kill_tore_is_not_kept(tmp_path: Path) -> None:
+    store, work = StageStore(tmp_path / "stages"), tmp_path / "work"
+    (work / "checkpoints").mkdir(parents=True)
+    torn = work / "checkpoints" / ".00000003.safetensors.x.safetensors"
+    torn.write_bytes(b"")
+    store.save("k", work, network(0), META)
+    assert not list(store.folder("k").rglob(".*"))
