@@ -103,7 +103,7 @@ def test_a_trial_counts_the_steps_of_stages_that_it_found(ablation: Request) -> 
     for record in records(ablation.runs).values():
         assert record["steps"] == sum(stage["steps"] for stage in record["stages"]) > 0
         seconds = sum(stage["seconds"] for stage in record["stages"])
-        assert record["seconds"] == pytest.approx(seconds, abs=0.01)
+        assert record["seconds"] >= seconds - 0.01  # and the work between stages
 
 
 def test_a_second_sweep_computes_nothing(ablation: Request) -> None:
