@@ -77,6 +77,8 @@ def main() -> int:
         loss = torch.nn.functional.cross_entropy
         torch.nn.functional.cross_entropy = clock.wrap("loss", loss)
         torch.Tensor.backward = clock.wrap("backward", backward)  # type: ignore[method-assign]
+        zero = torch.optim.Adam.zero_grad
+        torch.optim.Adam.zero_grad = clock.wrap("optimiser zero_grad", zero)  # type: ignore[method-assign]
         torch.optim.Adam.step = clock.wrap("optimiser step", step)  # type: ignore[method-assign]
 
         # torch loads parts of itself when an optimiser is first used: seconds, once a process.
