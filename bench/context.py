@@ -32,7 +32,7 @@ CANDIDATES = 5
 """Checkpoints kept of a stage's network, evenly spaced, the last one at its end."""
 
 SNAPSHOT_EVERY = 500
-"""Upper bound, in steps, on the work that a killed run repeats; or a twentieth of the loop."""
+"""Upper bound, in steps, on the work that a killed run repeats; or a tenth of the loop."""
 
 
 class Stateful(Protocol):
@@ -301,7 +301,7 @@ class Context:
                 f" of the trial's budget of {self._budget} are left."
                 " Lower the method's steps or raise --budget."
             )
-        every = max(1, min(SNAPSHOT_EVERY, n // 20))
+        every = max(1, min(SNAPSHOT_EVERY, n // 10))
         candidates = {math.ceil(n * (i + 1) / CANDIDATES) for i in range(CANDIDATES)}
         clock = time.perf_counter()
         elapsed = scope.seconds - seconds_before

@@ -91,7 +91,7 @@ DRIVER = """
 """
 
 STEPS = 40
-"""Steps of every stage: enough for a snapshot at every second step, not at every one."""
+"""Steps of every stage: enough for a snapshot at every fourth step, not at every one."""
 
 SETTINGS = {
     "source.max_steps": STEPS,
