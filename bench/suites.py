@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+TaskKind = Literal["classification", "segmentation"]
 
 
 @dataclass(frozen=True)
@@ -17,21 +19,36 @@ class Shift:
         name: as in ``--shift NAME``.
         source: name of the source domain.
         target: name of the target domain.
-        size: height and width, in pixels, that images of both domains are resized to.
+        size: height and width, in pixels, that images of both domains are resized to: one number
+            for squares, else (height, width).
         channels: 1 (grey) or 3 (RGB).
         backbone: the task network if ``--backbone`` does not say otherwise.
-        protocol: which images train and which score; results of different protocols never mix.
+        protocol: which images train and which score, and, for segmentation, which classes (see
+            `bench.classes`); results of different protocols never mix.
         interpolation: of the resize, always antialiased.
+        task: what is predicted: one class an image, or one class a pixel.
     """
 
     name: str
     source: str
     target: str
-    size: int = 28
+    size: int | tuple[int, int] = 28
     channels: int = 1
     backbone: str = "lenet"
     protocol: str = "full"
     interpolation: str = "bilinear"
+    task: TaskKind = "classification"
+
+    def described(self) -> dict[str, Any]:
+        """Return the fields as a run's configuration holds them.
+
+        What was added after the first records is left out where it has its default, so that the
+        names of older runs still hold.
+        """
+        fields = asdict(self)
+        if self.task == "classification":
+            del fields["task"]
+        return fields
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -247,7 +247,7 @@ def _trials(
                 preset=request.preset,
                 code=row.loaded.code,
                 learns_from=learns_from,
-                shift=asdict(shift),
+                shift=shift.described(),
                 seed=seed,
                 backbone=request.backbone or shift.backbone,
                 budget=request.budget or BUDGETS[request.preset],
