@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from cycada.classifier import Classifier, train_classifier
 from cycada.feature_stage import Feature, adapt_features
-from cycada.presets import ADDA_FAST, ADDA_SMOKE
+from cycada.presets import ADDA_PRESETS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,10 +33,7 @@ class ADDA:
     source: Classifier = field(default_factory=Classifier)
     feature: Feature = field(default_factory=Feature)
 
-    presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
-        "fast": ADDA_FAST,
-        "smoke": ADDA_SMOKE,
-    }
+    presets: ClassVar[Mapping[str, Mapping[str, object]]] = ADDA_PRESETS
 
     def fit(self, task: Task, ctx: Context) -> nn.Module:
         """Return f_T."""

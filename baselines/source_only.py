@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from cycada.classifier import Classifier, train_classifier
-from cycada.presets import SOURCE_FAST, SOURCE_SMOKE
+from cycada.presets import SOURCE_ONLY_PRESETS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,10 +26,7 @@ class SourceOnly:
 
     source: Classifier = field(default_factory=Classifier)
 
-    presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
-        "fast": SOURCE_FAST,
-        "smoke": SOURCE_SMOKE,
-    }
+    presets: ClassVar[Mapping[str, Mapping[str, object]]] = SOURCE_ONLY_PRESETS
 
     def fit(self, task: Task, ctx: Context) -> nn.Module:
         """Return f_S."""

@@ -24,7 +24,8 @@ class Method(Protocol):
     names and types. Inheriting from this class is not needed. Three more members are optional:
 
     * ``presets``: what ``--preset NAME`` changes, as ``{"smoke": {"steps": 2}}``; keys may be
-      dotted into nested dataclasses (``"pixel.steps"``).
+      dotted into nested dataclasses (``"pixel.steps"``). For segmentation,
+      ``"segmentation/smoke"`` takes the place of ``"smoke"`` where it is given.
     * ``learns_from``: "source" (the default), or "target" for a supervised upper bound, whose
       task the harness builds with the *target* domain as source. Tables mark such a method.
     * ``departure``: a sentence on how these hyperparameters leave the method's paper, or None.
@@ -35,7 +36,7 @@ class Method(Protocol):
     learns_from: ClassVar[Literal["source", "target"]]
 
     def fit(self, task: Task, ctx: Context) -> nn.Module:
-        """Return a network: images float32 (b, c, h, w) in -1..1 to logits (b, k)."""
+        """Return a network: images float32 (b, c, h, w) in -1..1 to logits (b, k) or (b, k, h, w)."""
         ...
 
 

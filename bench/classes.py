@@ -183,7 +183,31 @@ CAMVID = ClassList(
     ),
 )
 
-CLASS_LISTS = {each.name: each for each in (CITYSCAPES, SYNTHIA16, SYNTHIA13, CAMVID)}
+# The classes and values of SYNTHIA's video sequences, as in the README.txt of each (Ros et al.
+# 2016), in the colours of Cityscapes; lane markings in SYNTHIA's own.
+SYNTHIA_SEQS = ClassList(
+    "synthia-seqs",
+    (
+        Label("sky", 1, 0, (70, 130, 180)),
+        Label("building", 2, 1, (70, 70, 70)),
+        Label("road", 3, 2, (128, 64, 128)),
+        Label("sidewalk", 4, 3, (244, 35, 232)),
+        Label("fence", 5, 4, (190, 153, 153)),
+        Label("vegetation", 6, 5, (107, 142, 35)),
+        Label("pole", 7, 6, (153, 153, 153)),
+        Label("car", 8, 7, (0, 0, 142)),
+        Label("traffic sign", 9, 8, (220, 220, 0)),
+        Label("pedestrian", 10, 9, (220, 20, 60)),
+        Label("bicycle", 11, 10, (119, 11, 32)),
+        Label("lane marking", 12, 11, (0, 175, 0)),
+        Label("traffic light", 15, 12, (250, 170, 30)),
+        Label("misc", 0, IGNORED, (0, 0, 0), evaluated=False),
+        Label("reserved 1", 13, IGNORED, (0, 0, 0), evaluated=False),
+        Label("reserved 2", 14, IGNORED, (0, 0, 0), evaluated=False),
+    ),
+)
+
+CLASS_LISTS = {each.name: each for each in (CITYSCAPES, SYNTHIA16, SYNTHIA13, CAMVID, SYNTHIA_SEQS)}
 
 TO_CAMVID: Mapping[str, str] = {
     **{name: name for name in ("sky", "building", "pole", "road", "fence", "car")},
@@ -222,6 +246,7 @@ PROTOCOLS = {
         Protocol("synthia-13-of-16", SYNTHIA16, SYNTHIA13.names),
         Protocol("synthia-13", SYNTHIA13, SYNTHIA13.names),
         Protocol("camvid-11", CAMVID, CAMVID.names),
+        Protocol("synthia-seqs-13", SYNTHIA_SEQS, SYNTHIA_SEQS.names),
     )
 }
 """``synthia-13-of-16`` averages 13 IoUs of the 16-class matrix, as most papers do; ``synthia-13``

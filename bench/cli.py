@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from bench import data_commands, plugins, runs_commands
+from bench import data_commands, eval_commands, plugins, runs_commands
 from bench.console import FAILED, INTERRUPTED, USAGE, fail, only_json, print_json, show
 from bench.errors import BenchError, unknown
 from bench.hyperparameters import PRESETS
@@ -58,6 +58,7 @@ app = typer.Typer(
 )
 app.add_typer(data_commands.app, name="data", no_args_is_help=True)
 app.add_typer(runs_commands.app, name="runs", no_args_is_help=True)
+app.command("eval")(eval_commands.evaluate)
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001  Typer calls it so
@@ -112,6 +113,10 @@ def run(
         str | None,
         typer.Option(metavar="NAME", show_default="the shift's", help="The task network."),
     ] = None,
+    weights: Annotated[
+        str,
+        typer.Option(metavar="random|imagenet|FILE", help="The task network's initial weights."),
+    ] = "random",
     protocol: Annotated[
         str | None,
         typer.Option(
@@ -122,6 +127,10 @@ def run(
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps")] = "auto",
     threads: Annotated[
         int | None, typer.Option(min=1, show_default="all cores", help="CPU threads of a trial.")
+    ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep large images decoded there: faster, much larger."),
     ] = None,
     runs: RunsOption = DEFAULT_RUNS,
     out: Annotated[
@@ -151,10 +160,12 @@ def run(
         preset=preset,
         settings=tuple(settings or ()),
         backbone=backbone,
+        weights=weights,
         rule=select,
         device=device,
         threads=threads,
         data=data,
+        cache=cache,
         runs=runs,
         out=out,
         offline=offline,

@@ -55,18 +55,54 @@ class Step:
     """0-based position in the loop."""
 
     _order: Callable[[Images | LabeledImages, int, int], Tensor] = field(repr=False)
+    _random: Callable[[str, int], torch.Generator] = field(repr=False)
 
     @overload
-    def batch(self, images: LabeledImages, size: int) -> tuple[Tensor, Tensor]: ...
+    def batch(
+        self, images: LabeledImages, size: int, crop: int | None = None
+    ) -> tuple[Tensor, Tensor]: ...
     @overload
-    def batch(self, images: Images, size: int) -> Tensor: ...
-    def batch(self, images: Images | LabeledImages, size: int) -> Tensor | tuple[Tensor, Tensor]:
-        """Return this step's batch: a pure function of (seed, stage, step) and `size`.
+    def batch(self, images: Images, size: int, crop: int | None = None) -> Tensor: ...
+    def batch(
+        self, images: Images | LabeledImages, size: int, crop: int | None = None
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Return this step's batch: a pure function of (seed, stage, step), `size` and `crop`.
 
-        Images are float32 (size, c, h, w) in -1..1, labels int64 (size,). Every image comes once
-        before any comes again. Asking twice in one step gives the same batch.
+        Images are float32 (size, c, h, w) in -1..1; labels int64 (size,), or (size, h, w) for
+        segmentation. Every image comes once before any comes again. Asking twice in one step
+        gives the same batch. With `crop`, a random window of each image, and the same of its
+        label map: at most `crop` pixels high and wide.
         """
-        return images[self._order(images, self.index, size)]
+        got = images[self._order(images, self.index, size)]
+        if images.streamed:
+            images.prefetch(self._order(images, self.index + 1, size))
+        if crop is None:
+            return got
+        parts = [got] if isinstance(got, torch.Tensor) else list(got)
+        windows = _windows(parts[0].shape, crop, self._random(images.role, self.index))
+        cut = [_cut(part, windows) for part in parts]
+        return cut[0] if isinstance(got, torch.Tensor) else (cut[0], cut[1])
+
+
+def _windows(shape: torch.Size, crop: int, random: torch.Generator) -> list[tuple[slice, slice]]:
+    """Return a random window for each image of a batch (b, c, h, w): rows, columns."""
+    count, (height, width) = shape[0], shape[-2:]
+    tall, wide = min(crop, height), min(crop, width)
+    tops = torch.randint(height - tall + 1, (count,), generator=random).tolist()
+    lefts = torch.randint(width - wide + 1, (count,), generator=random).tolist()
+    return [
+        (slice(top, top + tall), slice(left, left + wide))
+        for top, left in zip(tops, lefts, strict=True)
+    ]
+
+
+def _cut(part: Tensor, windows: list[tuple[slice, slice]]) -> Tensor:
+    """Return the window of each image or label map; a class index has no place, and stays."""
+    if part.ndim == 1:
+        return part
+    return torch.stack(
+        [item[..., rows, columns] for item, (rows, columns) in zip(part, windows, strict=True)]
+    )
 
 
 @dataclass(eq=False)
@@ -313,7 +349,7 @@ class Context:
             scope.position = (loop, index)
             try:
                 with self._counting():
-                    yield Step(index, self._batch_order)
+                    yield Step(index, self._batch_order, self._crop_random)
             finally:
                 # Also if the loop is left by `break`: the step was taken.
                 self._charge(1)
@@ -381,6 +417,10 @@ class Context:
             order = self._permutation(images.role, epoch, n)
             parts.append(order[max(first - epoch * n, 0) : last - epoch * n])
         return torch.cat(parts)
+
+    def _crop_random(self, role: str, step: int) -> torch.Generator:
+        loop, _ = self._scope.position
+        return generator_from(self.seed, self._scope.name, loop, role, step, "crop")
 
     def _permutation(self, role: str, epoch: int, n: int) -> Tensor:
         loop, _ = self._scope.position

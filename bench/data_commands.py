@@ -15,7 +15,7 @@ from bench.options import DataOption, Domains, JsonOption
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.data.domain import Domain
+    from bench.data.domain import Domain, Scenes
     from bench.data.store import FileReport
 
 app = typer.Typer(help="Where data is, what is missing, what to do about it.")
@@ -31,27 +31,30 @@ def status(data: DataOption, domains: Domains = None, as_json: JsonOption = Fals
 
 @app.command()
 def fetch(data: DataOption, domains: Domains = None, as_json: JsonOption = False) -> None:
-    """Download what is missing or broken, and verify it before it counts."""
+    """Download or generate what is missing or broken, and verify it before it counts.
+
+    Without names, everything that can be had that way.
+    """
     from bench.data import manage  # noqa: PLC0415
 
     with only_json(as_json=as_json):
-        files = manage.fetch(_loaded(domains), data)
+        files = manage.fetch(_loaded(domains), data, required=bool(domains))
     _show_files(files, as_json=as_json)
 
 
 @app.command()
 def verify(data: DataOption, domains: Domains = None, as_json: JsonOption = False) -> None:
-    """Compare every file with its checksum."""
+    """Compare every file with its checksum, and look into every large image and label map."""
     from bench.data import manage  # noqa: PLC0415
 
     files = manage.verify(_loaded(domains), data)
     _show_files(files, as_json=as_json)
     wrong = [file for file in files if not file.usable]
     if wrong:
-        fail(f"{len(wrong)} of {len(files)} files are missing or broken", USAGE)
+        fail(f"{len(wrong)} of {len(files)} entries are missing or broken", USAGE)
 
 
-def _loaded(names: Sequence[str] | None) -> dict[str, Domain]:
+def _loaded(names: Sequence[str] | None) -> dict[str, Domain | Scenes]:
     return {name: plugins.load_domain(name) for name in names or plugins.names("domain")}
 
 
@@ -59,7 +62,7 @@ def _show_files(files: Sequence[FileReport], *, as_json: bool) -> None:
     show([vars(file) for file in files], ("domain", "state", "path"), as_json=as_json)
     if as_json:
         return
-    # Every damaged file has a story of its own; of absent ones, one a domain tells it all.
-    stories = {(f.domain, f.path if f.state == "damaged" else ""): f for f in files if f.detail}
+    # Every file has a story of its own; but of absent ones, one a domain tells it all.
+    stories = {(f.domain, "" if f.state == "absent" else f.path): f for f in files if f.detail}
     for file in stories.values():
         typer.echo(f"\n{file.domain}: {file.detail}")

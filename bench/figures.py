@@ -1,4 +1,4 @@
-"""Pictures of a run, as PNG: confusion matrices and translated images.
+"""Pictures of a run, as PNG: confusion matrices, translated images, segmented scenes.
 
 Nothing here touches `matplotlib.pyplot` or its global state, so that worker processes and threads
 may draw at the same time, with or without a display. Equal input gives equal bytes.
@@ -6,33 +6,32 @@ may draw at the same time, with or without a display. Equal input gives equal by
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
+from PIL import Image
 
+from bench.canvas import DPI, INK, QUIET, Canvas, rgb, save
+from bench.classes import IGNORED
 from bench.errors import BenchError
-from bench.files import atomic_path
 from bench.metrics import accuracy, checked, normalised
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from matplotlib.axes import Axes
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
+    from bench.canvas import Picture
+    from bench.classes import ClassList
     from bench.metrics import Confusion
-
-INK, QUIET = "#1c2733", "#667788"
-"""Colours of text: what is read first, and the rest."""
 
 NUMBERED = 20
 """Classes up to which each cell of a confusion matrix carries its number."""
-
-DPI = 120
-"""Pixels per inch of every picture: two matrices fill the width of a page on screen."""
 
 COLUMNS = 3
 """Triples beside each other."""
@@ -41,7 +40,13 @@ FRAME = 200
 """Grey value of the frame around images, 0..255."""
 
 TILE = 112
-"""Least width, in pixels, that an image is magnified to, by a whole factor."""
+"""Least width, in pixels, that a small image is magnified to, by a whole factor."""
+
+WIDTH = 1200
+"""Width, in pixels, of a picture of large images."""
+
+EDGE, HEAD, GAP = 18, 44, 6
+"""Pixels of paper around everything, above it for titles, and between large images."""
 
 
 def confusion_pair(
@@ -81,7 +86,7 @@ def confusion_pair(
         axis.set_xlabel("predicted class", color=QUIET, labelpad=6)
         if position == 0:
             axis.set_ylabel("true class", color=QUIET, labelpad=6)
-    _save(figure, path)
+    save(figure, path)
 
 
 def _draw_confusion(axis: Axes, matrix: Confusion, title: str) -> None:
@@ -148,7 +153,7 @@ def translation_triples(
         BenchError: wrong shapes or types, or the file cannot be written.
     """
     pictures = (source, translated, reconstructed)
-    parts = [_rgb(images, name) for images, name in zip(pictures, titles, strict=True)]
+    parts = [rgb(images, name) for images, name in zip(pictures, titles, strict=True)]
     if len({images.shape for images in parts}) > 1:
         shapes = ", ".join(str(np.shape(images)) for images in pictures)
         message = f"expected three stacks of images of one shape, got {shapes}"
@@ -159,55 +164,163 @@ def translation_triples(
     columns = min(COLUMNS, count)
     rows = -(-count // columns)
     # Pixels: a hairline between the images of a triple, a wide gap between triples.
-    hair, gap, between, head, edge = 2, 36, 10, 44, 18
+    hair, gap, between = 2, 36, 10
     block = 3 * wide + 2 * hair
-    size_x = 2 * edge + columns * block + (columns - 1) * gap
-    size_y = head + rows * tall + (rows - 1) * between + edge
-    canvas = np.full((size_y, size_x, 3), 255, dtype=np.uint8)
-    # The hundredth of a pixel keeps matplotlib from rounding down to one pixel less.
-    figure = Figure(figsize=((size_x + 0.01) / DPI, (size_y + 0.01) / DPI), dpi=DPI)
+    canvas = Canvas(
+        2 * EDGE + columns * block + (columns - 1) * gap,
+        HEAD + rows * tall + (rows - 1) * between + EDGE,
+    )
     for index in range(count):
         row, column = divmod(index, columns)
-        top, left = head + row * (tall + between), edge + column * (block + gap)
+        top, left = HEAD + row * (tall + between), EDGE + column * (block + gap)
         # A grey ground frames each image, or a white one would have no edge on white paper.
-        canvas[top - hair : top + tall + hair, left - hair : left + block + hair] = FRAME
+        canvas.fill(left - hair, top - hair, block + 2 * hair, tall + 2 * hair, FRAME)
         for part, title in zip(parts, titles, strict=True):
-            tile = part[index].repeat(factor, axis=0).repeat(factor, axis=1)
-            canvas[top : top + tall, left : left + wide] = tile
+            canvas.paste(left, top, part[index].repeat(factor, axis=0).repeat(factor, axis=1))
             if row == 0:
-                x, y = (left + wide / 2) / size_x, 1 - (head - 13) / size_y
-                figure.text(x, y, title, ha="center", va="baseline", size=9, color=QUIET)
+                canvas.write(left + wide / 2, HEAD - 13, title)
             left += wide + hair
-    axis = figure.add_axes((0, 0, 1, 1), zorder=-1)
-    axis.set_axis_off()
-    axis.imshow(canvas, interpolation="none", aspect="auto")
-    _save(figure, path)
+    canvas.save(path)
 
 
-def _rgb(images: ArrayLike, name: str) -> NDArray[np.uint8]:
-    """Return (n, c, h, w) images as (n, h, w, 3)."""
-    array = np.asarray(images)
-    four = array.ndim == 4 and array.size > 0 and array.shape[1] in (1, 3)  # noqa: PLR2004
-    if not four or array.dtype != np.uint8:
+def translation_pairs(pairs: Mapping[str, tuple[ArrayLike, ArrayLike]], path: Path) -> None:
+    """Draw large images and their translations, as the paper's Figure 6: a row for each example.
+
+    Args:
+        pairs: by the name of the domain that they come from, images and what they were translated
+            to: uint8 (n, c, h, w), values 0..255, c = 1 or 3, n >= 1. Two names are both directions
+            between two domains.
+        path: the PNG to write, 1,200 pixels wide.
+
+    Raises:
+        BenchError: wrong shapes or types, or the file cannot be written.
+    """
+    if len(pairs) not in {1, 2}:
+        message = f"expected images of one or two domains, got {len(pairs)}"
+        raise BenchError(message)
+    columns: list[tuple[str, Picture]] = []
+    for name, (originals, translated) in pairs.items():
+        others = [other for other in pairs if other != name]
+        title = f"{name} \u2192 {others[0]}" if others else f"{name}, translated"
+        both = rgb(originals, name), rgb(translated, title)
+        if len(both[0]) != len(both[1]):
+            message = f"{title}: expected {len(both[0])} translations, got {len(both[1])}"
+            raise BenchError(message)
+        columns += zip((name, title), both, strict=True)
+    wide = _column_width(len(columns))
+    tiles = [(title, [_resized(image, wide) for image in images]) for title, images in columns]
+    _draw_columns(tiles, 0)[0].save(path)
+
+
+def segmentations(
+    images: ArrayLike,
+    predictions: ArrayLike | Mapping[str, ArrayLike],
+    truths: ArrayLike,
+    classes: ClassList,
+    path: Path,
+    titles: Sequence[str] | None = None,
+) -> None:
+    """Draw scenes beside their segmentations, as the paper's Figure 5: a row for each scene.
+
+    Columns are the input, each prediction, and the ground truth; the classes' colours are
+    explained beneath. Pixels that are ignored are black.
+
+    Args:
+        images: uint8 (n, c, h, w), values 0..255, c = 1 or 3, n >= 1.
+        predictions: class indices (n, h', w'), integers 0..k-1, or 255 for ignored; several such
+            by name, as before and after adaptation. Their size may be another than the images'.
+        truths: the same for the ground truth.
+        classes: names and colours of the k classes.
+        path: the PNG to write, 1,200 pixels wide.
+        titles: one for each column; by default "input", the names of the predictions, and
+            "ground truth".
+
+    Raises:
+        BenchError: wrong shapes, types or values, or the file cannot be written.
+    """
+    named = predictions if isinstance(predictions, Mapping) else {"prediction": predictions}
+    scenes = rgb(images, "input")
+    maps = {**named, "ground truth": truths}
+    coloured = [_coloured(values, classes, name, len(scenes)) for name, values in maps.items()]
+    heads = list(titles or ("input", *maps))
+    if len(heads) != 1 + len(maps):
+        message = f"expected a title for each of the {1 + len(maps)} columns, got {len(heads)}"
+        raise BenchError(message)
+    wide = _column_width(len(heads))
+    inputs = [_resized(scene, wide) for scene in scenes]
+    tiles = [(heads[0], inputs)]
+    for head, maps_of in zip(heads[1:], coloured, strict=True):
+        tall = [len(tile) for tile in inputs]
+        pairs = zip(maps_of, tall, strict=True)
+        # Never smoothed: a colour between two classes would be that of a third.
+        tiles.append((head, [_resized(each, wide, height, smooth=False) for each, height in pairs]))
+    entries = [*zip(classes.names, classes.colours, strict=True), ("ignored", (0, 0, 0))]
+    across = max(1, (WIDTH - 2 * EDGE) // (46 + 9 * max(len(name) for name, _ in entries)))
+    line, square = 26, 16
+    canvas, bottom = _draw_columns(tiles, GAP + line * -(-len(entries) // across))
+    for index, (name, colour) in enumerate(entries):
+        row, column = divmod(index, across)
+        left = EDGE + column * (WIDTH - 2 * EDGE) // across
+        top = bottom + 2 * GAP + row * line
+        canvas.fill(left, top, square, square, colour)
+        canvas.write(left + square + 8, top + 13, name, "left")
+    canvas.save(path)
+
+
+def _column_width(columns: int) -> int:
+    return (WIDTH - 2 * EDGE - (columns - 1) * GAP) // columns
+
+
+def _draw_columns(
+    columns: Sequence[tuple[str, Sequence[Picture]]], below: int
+) -> tuple[Canvas, int]:
+    """Return a canvas with titled columns of images of one width, and where they end.
+
+    `below` is how many pixels of paper to leave beneath them.
+    """
+    count = max(len(tiles) for _, tiles in columns)
+    wide = _column_width(len(columns))
+    heights = [max(len(tiles[i]) for _, tiles in columns if i < len(tiles)) for i in range(count)]
+    bottom = HEAD + sum(heights) + (count - 1) * GAP
+    canvas = Canvas(WIDTH, bottom + below + EDGE)
+    for column, (title, tiles) in enumerate(columns):
+        left, top = EDGE + column * (wide + GAP), HEAD
+        canvas.write(left + wide / 2, HEAD - 13, title)
+        for tile, height in zip(tiles, heights, strict=False):
+            # A hairline, or a white sky would have no edge on white paper.
+            canvas.fill(left - 1, top - 1, wide + 2, len(tile) + 2, FRAME)
+            canvas.paste(left, top, tile)
+            top += height + GAP
+    return canvas, bottom
+
+
+def _resized(
+    picture: Picture, width: int, height: int | None = None, *, smooth: bool = True
+) -> Picture:
+    """Return a picture, uint8 (h, w, 3), in another size, by default of the same proportions."""
+    tall, wide, _ = picture.shape
+    size = (width, height or max(1, round(tall * width / wide)))
+    how = Image.Resampling.LANCZOS if smooth else Image.Resampling.NEAREST
+    return np.asarray(Image.fromarray(np.ascontiguousarray(picture)).resize(size, how))
+
+
+def _coloured(values: ArrayLike, classes: ClassList, name: str, count: int) -> Picture:
+    """Return class indices (n, h, w) as colours, uint8 (n, h, w, 3)."""
+    array = np.asarray(values)
+    three = array.ndim == 3 and array.size > 0 and len(array) == count  # noqa: PLR2004
+    if not three or array.dtype.kind not in "iu":
         message = (
-            f"{name}: expected uint8 images (n, c, h, w) with c = 1 or 3,"
+            f"{name}: expected integers (n, h, w), one map for each of {count} images,"
             f" got {array.dtype} of shape {array.shape}"
         )
         raise BenchError(message)
-    channels_last = array.transpose(0, 2, 3, 1)
-    return np.repeat(channels_last, 3, axis=3) if array.shape[1] == 1 else channels_last
-
-
-def _save(figure: Figure, path: Path) -> None:
-    FigureCanvasAgg(figure)
-    # matplotlib stamps its version otherwise; no date is written.
-    metadata: dict[str, Any] = {"Software": None}
-    try:
-        with atomic_path(path) as temporary:
-            figure.savefig(temporary, format="png", metadata=metadata)
-    except OSError as error:
+    wrong = array[((array < 0) | (array >= len(classes))) & (array != IGNORED)]
+    if wrong.size:
         message = (
-            f"cannot write {path}: {error.strerror or error}."
-            " Choose a folder that you may write to, with free space (--runs, --out)."
+            f"{name}: expected classes 0..{len(classes) - 1}, or {IGNORED} for ignored,"
+            f" got {wrong[0]}"
         )
-        raise BenchError(message) from error
+        raise BenchError(message)
+    palette = np.zeros((IGNORED + 1, 3), dtype=np.uint8)
+    palette[: len(classes)] = classes.colours
+    return palette[array]

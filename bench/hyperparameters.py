@@ -24,6 +24,10 @@ T = TypeVar("T")
 PRESETS = ("paper", "fast", "smoke")
 """What ``--preset`` knows. A method that does not define one of them uses its defaults there."""
 
+SEGMENTATION = "segmentation"
+"""``presets["segmentation/fast"]`` takes the place of ``presets["fast"]`` where a class is predicted
+for each pixel."""
+
 _BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
@@ -44,7 +48,9 @@ def parse(text: str) -> tuple[str, str]:
     return key.strip(), value.strip()
 
 
-def resolve(cls: type[T], preset: str, settings: Mapping[str, object]) -> T:
+def resolve(
+    cls: type[T], preset: str, settings: Mapping[str, object], task: str = "classification"
+) -> T:
     """Return the method with its defaults, changed by the preset, changed by `settings`.
 
     Args:
@@ -52,6 +58,7 @@ def resolve(cls: type[T], preset: str, settings: Mapping[str, object]) -> T:
         preset: "paper", "fast" or "smoke".
         settings: dotted keys to values. Text is read by the field's type: ``"1e-4"`` is as good
             as ``1e-4`` for a float, ``"none"`` as good as None where None is allowed.
+        task: "classification" or "segmentation", which may have presets of its own.
 
     Raises:
         BenchError: an unknown preset or key, a value of the wrong type, a key into a part that is
@@ -70,7 +77,7 @@ def resolve(cls: type[T], preset: str, settings: Mapping[str, object]) -> T:
         raise unknown("preset", preset, PRESETS)
     known = keys(cls)
     try:
-        ours = _typed(cls, known, _preset(cls, preset))
+        ours = _typed(cls, known, _preset(cls, preset, task))
     except BenchError as error:
         message = f"The preset '{preset}' of {cls.__name__} is wrong: {error}"
         raise BenchError(message) from error
@@ -81,7 +88,9 @@ def resolve(cls: type[T], preset: str, settings: Mapping[str, object]) -> T:
     return made
 
 
-def differing(cls: type, preset: str, settings: Mapping[str, object]) -> dict[str, object]:
+def differing(
+    cls: type, preset: str, settings: Mapping[str, object], task: str = "classification"
+) -> dict[str, object]:
     """Return `settings` typed, without those that equal what the preset has anyway.
 
     Two commands that mean the same give the same result, so it can name a run.
@@ -93,9 +102,9 @@ def differing(cls: type, preset: str, settings: Mapping[str, object]) -> dict[st
     >>> differing(Mine, "paper", {"lr": "0.001", "steps": "50"})
     {'steps': 50}
     """
-    chosen = flat(resolve(cls, preset, settings))
+    chosen = flat(resolve(cls, preset, settings, task))
     try:
-        base = flat(resolve(cls, preset, {}))
+        base = flat(resolve(cls, preset, {}, task))
     except BenchError:  # a field without a default: everything that is set makes a difference
         base = {}
         chosen = {k: v for k, v in chosen.items() if k in settings}
@@ -141,7 +150,7 @@ def keys(cls: type, prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def _preset(cls: type, name: str) -> Mapping[str, object]:
+def _preset(cls: type, name: str, task: str) -> Mapping[str, object]:
     """Return what the class says about a preset, once all that it says makes sense."""
     presets = getattr(cls, "presets", {})
     if not isinstance(presets, Mapping) or not all(
@@ -149,11 +158,12 @@ def _preset(cls: type, name: str) -> Mapping[str, object]:
     ):
         message = 'presets must look like {"smoke": {"steps": 2}}.'
         raise BenchError(message)
+    known = (*PRESETS, *(f"{SEGMENTATION}/{preset}" for preset in PRESETS))
     for given in presets:
-        if given not in PRESETS:  # a misspelt preset would pass for one that changes nothing
-            raise unknown("preset", str(given), PRESETS)
-    changes: Mapping[str, object] = presets.get(name, {})
-    return changes
+        if given not in known:  # a misspelt preset would pass for one that changes nothing
+            raise unknown("preset", str(given), known)
+    own: Mapping[str, object] | None = presets.get(f"{task}/{name}")
+    return presets.get(name, {}) if own is None else own
 
 
 def _check_writable(instance: Any) -> None:  # noqa: ANN401  any dataclass

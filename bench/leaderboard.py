@@ -12,34 +12,45 @@ import dataclasses
 import json
 import math
 import re
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import stdtrit
 
 from bench import published, select
+from bench.beside import references, with_published
 from bench.config import RunConfig
 from bench.digest import canonical_json, digest_of
 from bench.errors import BenchError
-from bench.metrics import accuracy
+from bench.headline import class_ious, figures_of, quality, ranked_by
 from bench.records import BROKEN, confusions_of
-from bench.tables import Row, render
+from bench.row import Row
+from bench.tables import render
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     import pandas as pd
 
-    from bench.published import Cell
     from bench.select import Rule
     from bench.suites import Entry, Suite
 
-METRIC = "accuracy"
 PRESETS = ("paper", "fast", "smoke")
 
 Config = dict[str, Any]
 
 _ABSENT = object()
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """What one run scored, by metric, by class, and, in order, by stage; None of nothing."""
+
+    figures: dict[str, float | None]
+    classes: dict[str, float | None]
+    stages: dict[str, float | None]
 
 
 def rows(
@@ -61,19 +72,19 @@ def rows(
         BenchError: the rule is unknown, or one run stands in the frame twice.
     """
     chosen = select.rule(rule)
-    all_cells = published.cells(suite.name)
-    cells = {(c.method, c.shift): c for c in all_cells if c.metric == METRIC}
+    cells = published.cells(suite.name)
     ours = []
     for runs in _groups(frame, suite):
         config = runs[0]["record"]["config"]
         label = label_of(config, suite.entries)
         row = _measured(runs, chosen, seeds, _broken_seeds(frame, config))
         row = dataclasses.replace(row, suite=suite.name, label=label)
-        ours.append((_beside(row, cells.get((label, row.shift))), config))
+        ours.append((with_published(row, cells), config))
     measured = _told_apart(ours)
-    references = _references(measured, suite, cells.values())
     order = {shift.name: place for place, shift in enumerate(suite.shifts)}
-    return sorted([*measured, *references], key=lambda row: _place(row, order))
+    return sorted(
+        [*measured, *references(measured, suite, cells)], key=lambda row: _place(row, order)
+    )
 
 
 def summary(
@@ -169,8 +180,7 @@ def _measured(
     runs: list[dict[str, Any]], rule: Rule, planned: Collection[int], broken: Mapping[int, str]
 ) -> Row:
     """Return the row of one configuration, not yet labelled."""
-    values: dict[int, float] = {}
-    by_stage: dict[str, list[float]] = {}
+    scores: dict[int, _Scores] = {}
     failed = {
         seed: {"seed": seed, "status": BROKEN, "error": error} for seed, error in broken.items()
     }
@@ -179,16 +189,18 @@ def _measured(
         status, error = record["status"], record["error"]
         if status == "done":
             try:
-                values[seed], stages = _scores(run, rule)
-                for name, value in stages.items():
-                    by_stage.setdefault(name, []).append(value)
+                scores[seed] = _scores(run, rule)
                 continue
             except BenchError as reason:
                 status, error = BROKEN, str(reason)
         failed[seed] = {"seed": seed, "status": status, "error": error}
-    mean, std, ci95 = summary(list(values.values()))
-    finished = [records[seed] for seed in values]
     config = runs[0]["record"]["config"]
+    metric = ranked_by(config["shift"])
+    figures = _collected(score.figures for score in scores.values())
+    mean, std, ci95 = summary(figures.pop(metric, []))
+    classes = _collected(score.classes for score in scores.values())
+    stages = _collected(score.stages for score in scores.values())
+    finished = [records[seed] for seed in scores]
     return Row(
         suite="",
         shift=config["shift"]["name"],
@@ -197,8 +209,8 @@ def _measured(
         method=config["method"],
         preset=config["preset"],
         rule=rule.name,
-        metric=METRIC,
-        n=len(values),
+        metric=metric,
+        n=len(scores),
         planned=len({*records, *broken, *planned}),
         mean=mean,
         std=std,
@@ -209,60 +221,55 @@ def _measured(
         chosen_on_test_labels=rule.looks_at_target_labels,
         steps=float(np.mean([r["steps"] for r in finished])) if finished else None,
         seconds=float(np.mean([r["seconds"] for r in finished])) if finished else None,
-        seeds=tuple(values),
+        seeds=tuple(scores),
         failed=tuple(failed[seed] for seed in sorted(failed)),
-        stages=tuple(_stage(name, values) for name, values in by_stage.items()),
+        stages=tuple(
+            {"stage": name, "n": len(values), **_spread(values)} for name, values in stages.items()
+        ),
         departure=runs[0]["record"]["departure"],
         devices=tuple(sorted({r["device"] for r in records.values()})),
         threads=tuple(sorted({r["threads"] for r in records.values()})),
+        others={name: _spread(values) for name, values in figures.items()},
+        classes={name: _spread(values) for name, values in classes.items()},
     )
 
 
-def _scores(run: Mapping[str, Any], rule: Rule) -> tuple[float, dict[str, float]]:
-    """Return the accuracy of the chosen checkpoint, and that of each stage's network, in order."""
+def _scores(run: Mapping[str, Any], rule: Rule) -> _Scores:
+    """Return what the chosen checkpoint and each stage's own network of one run scored."""
+    shift = run["record"]["config"]["shift"]
     confusions = confusions_of(run["record"], run["folder"])
     if not confusions.checkpoints:
         message = "no checkpoint was scored"
         raise BenchError(message)
-    value = accuracy(confusions.checkpoints[rule.choose(confusions.checkpoints)])
-    order = [
-        stage["name"] for stage in run["record"]["stages"] if stage["name"] in confusions.stages
-    ]
-    stages = {name: accuracy(confusions.stages[name]) for name in order}
-    if value is None or None in stages.values():
+    good = partial(quality, shift=shift)
+    chosen = confusions.checkpoints[rule.choose(confusions.checkpoints, good)]
+    scores = _Scores(
+        figures_of(chosen, shift),
+        class_ious(chosen, shift),
+        {
+            stage["name"]: good(confusions.stages[stage["name"]])
+            for stage in run["record"]["stages"]
+            if stage["name"] in confusions.stages
+        },
+    )
+    if None in (*scores.figures.values(), *scores.stages.values()):
         message = "a confusion matrix is empty"
         raise BenchError(message)
-    return value, {name: score for name, score in stages.items() if score is not None}
+    return scores
 
 
-def _stage(name: str, values: Sequence[float]) -> dict[str, Any]:
+def _collected(by_seed: Iterable[Mapping[str, float | None]]) -> dict[str, list[float]]:
+    """Return the values of all seeds by name; a name without any has an empty list."""
+    found: dict[str, list[float]] = {}
+    for values in by_seed:
+        for name, value in values.items():
+            found.setdefault(name, []).extend([] if value is None else [value])
+    return found
+
+
+def _spread(values: Sequence[float]) -> dict[str, float | None]:
     mean, std, _ = summary(values)
-    return {"stage": name, "n": len(values), "mean": mean, "std": std}
-
-
-def _beside(row: Row, cell: Cell | None) -> Row:
-    """Return `row` with a published figure beside it, and the difference if that has a meaning.
-
-    A figure chosen on test labels is compared with none.
-    """
-    if cell is None:
-        return row
-    alike = cell.matches(
-        metric=row.metric, protocol=row.protocol, backbone=row.backbone, weights=row.weights
-    )
-    comparable = alike and row.mean is not None and not row.chosen_on_test_labels
-    return dataclasses.replace(
-        row,
-        published=cell.value,
-        delta=row.mean - cell.value if comparable and row.mean is not None else None,
-        published_std=cell.std,
-        published_label=cell.label,
-        published_protocol=cell.protocol,
-        published_backbone=cell.backbone,
-        published_weights=cell.weights,
-        published_source=cell.source,
-        published_note=cell.note,
-    )
+    return {"mean": mean, "std": std}
 
 
 def _told_apart(measured: list[tuple[Row, Config]]) -> list[Row]:
@@ -287,33 +294,6 @@ def _short(value: object) -> str:
     return value[:12] if isinstance(value, str) else digest_of(value)[:8]
 
 
-def _references(measured: list[Row], suite: Suite, cells: Iterable[Cell]) -> list[Row]:
-    """Return a row for each published figure that some table of its shift lacks."""
-    names = {entry.label: entry.method for entry in suite.entries}
-    shifts = {shift.name for shift in suite.shifts}
-    result = []
-    for cell in cells:
-        tables = {row.section for row in measured if row.shift == cell.shift}
-        having = {row.section for row in measured if row.published_label == cell.label}
-        if cell.shift not in shifts or (tables and tables <= having):
-            continue
-        empty = Row(
-            suite=suite.name,
-            shift=cell.shift,
-            protocol=cell.protocol,
-            backbone=cell.backbone,
-            method=names.get(cell.method, cell.method),
-            preset=None,
-            rule=None,
-            metric=cell.metric,
-            label=cell.method,
-            weights=cell.weights,
-            learns_from="target" if cell.method == "target-only" else "source",
-        )
-        result.append(_beside(empty, cell))
-    return result
-
-
 def _place(row: Row, order: Mapping[str, int]) -> tuple[Any, ...]:
     """Sort key: by table; then ranked methods, best first; incomplete ones; bounds; published."""
     preset = PRESETS.index(row.preset) if row.preset in PRESETS else len(PRESETS)
@@ -336,4 +316,4 @@ def _shown(value: object) -> str:
     return value if isinstance(value, str) else canonical_json(value)
 
 
-__all__ = ["METRIC", "Row", "label_of", "render", "rows", "summary"]
+__all__ = ["Row", "label_of", "render", "rows", "summary"]

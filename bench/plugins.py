@@ -27,7 +27,7 @@ from bench.suites import Entry, Shift, Suite
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from bench.data.domain import Domain
+    from bench.data.domain import Domain, Scenes
 
 Kind = Literal["method", "domain", "suite"]
 T = TypeVar("T")
@@ -35,7 +35,8 @@ T = TypeVar("T")
 _OURS = {"bench", "cycada", "baselines", "leaderboards"}
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _DOMAIN_PARTS = ("classes", "images", "labels")
-_FILE_DOMAINS: dict[str, tuple[str, type[Domain]]] = {}
+_SCENES_PARTS = ("scenes", "raw_labels", "indices", "inspect", "prepare")
+_FILE_DOMAINS: dict[str, tuple[str, type[Domain | Scenes]]] = {}
 """Domains that suites in files brought along: by name, where from, and the class."""
 
 
@@ -123,7 +124,7 @@ def load_method(spec: str) -> LoadedMethod:
     return LoadedMethod(_own_name(found, "method", spec), found, f"{code_digest(path)}-{NUMERICS}")
 
 
-def load_domain(spec: str) -> Domain:
+def load_domain(spec: str) -> Domain | Scenes:
     """Load a domain by its name or as ``path/to/file.py:Class``.
 
     Raises:
@@ -138,12 +139,16 @@ def load_domain(spec: str) -> Domain:
     else:
         entry = _find_entry("domain", spec, _FILE_DOMAINS)
         path, cls = find_source(entry.module), _load_entry(entry)
-    missing = [part for part in _DOMAIN_PARTS if not hasattr(cls, part)]
+    # Who has one part of a domain of large images meant to write one.
+    parts = _SCENES_PARTS if hasattr(cls, "scenes") else _DOMAIN_PARTS
+    missing = [part for part in parts if not hasattr(cls, part)]
     if not isinstance(cls, type) or missing:
         lacks = f", but it has no {', '.join(missing)}" if missing else ""
-        message = f"Domain '{spec}' must be a class with classes, images and labels{lacks}."
+        message = (
+            f"Domain '{spec}' must be a class with {', '.join(parts[:-1])} and {parts[-1]}{lacks}."
+        )
         raise BenchError(message)
-    domain: Domain = guarded(cls, f"{spec}()", path)
+    domain: Domain | Scenes = guarded(cls, f"{spec}()", path)
     return domain
 
 
@@ -398,7 +403,9 @@ def _looks_like_method(value: object) -> bool:
 
 
 def _looks_like_domain(value: object) -> bool:
-    return isinstance(value, type) and all(hasattr(value, part) for part in _DOMAIN_PARTS)
+    return isinstance(value, type) and any(
+        all(hasattr(value, part) for part in parts) for parts in (_DOMAIN_PARTS, _SCENES_PARTS)
+    )
 
 
 # ------------------------------------------------------------------ source text

@@ -56,7 +56,7 @@ class Progress:
         """Advance the sweep by one trial and say how it ended."""
         self._bars.advance(self._trials)
         self._bars.update(self._stage, visible=False)
-        score = outcome["metrics"].get("accuracy")
+        score = next(iter(outcome["metrics"].values()), None)
         ending = outcome["status"] if score is None else f"{100 * score:.1f} %"
         reason = f": {outcome['error']}" if outcome["error"] else ""
         line = (

@@ -2,7 +2,15 @@
 
 Each cell carries the conditions under which its authors measured it, because a difference between
 two figures means something only if both were measured alike. The files are
-``leaderboards/published/<suite>.csv``; figures stand there in per cent, as printed.
+``leaderboards/published/<suite>.csv``; figures stand there in per cent, as printed, and a note
+says where they disagree with themselves.
+
+Of ``driving``: the paper's architecture A is ``fcn8s``, B is ``drn26``. What they start from, and
+what the bound is trained on, the paper does not say; its released code does
+(github.com/jhoffman/cycada_release: cycada/models/fcn8s.py, cycada/models/drn.py and
+cycada/data/cityscapes.py): torchvision's VGG-16 and DRN-C-26, both trained on ImageNet, and the
+fine labels of Cityscapes' train. No adaptation, no unlabelled target images: source only matches
+whatever their number.
 """
 
 from __future__ import annotations
@@ -26,10 +34,12 @@ class Cell:
         method: label of the suite's entry that it belongs beside; the paper's name if we have none.
         label: the row's name as printed.
         shift: a shift's name.
-        metric: what was measured, "accuracy" for digits.
+        metric: what was measured: "accuracy"; of segmentation "miou", "fwiou", "pixel_accuracy",
+            and "iou:road" and so on for single classes.
         value: a fraction in 0..1.
         std: its printed "plus or minus", a fraction, or None.
-        protocol: which images trained and scored. "full" is ours; "unstated" matches nothing.
+        protocol: which images trained and scored. "full" is ours for digits; "unstated" matches
+            nothing.
         backbone: the network, "" if the paper does not say.
         weights: its initial weights, "" if the paper does not say.
         source: paper and table.
@@ -79,7 +89,7 @@ def parse(text: str, name: str) -> tuple[Cell, ...]:
     if list(reader.fieldnames or ()) != expected:
         message = f"{name}: expected the columns {expected}, got {reader.fieldnames}"
         raise BenchError(message)
-    found: dict[tuple[str, str, str], Cell] = {}
+    found: dict[tuple[str, ...], Cell] = {}
     for row in reader:
         where = f"{name}, line {reader.line_num}"
         if None in row or None in row.values():
@@ -89,9 +99,10 @@ def parse(text: str, name: str) -> tuple[Cell, ...]:
         values["value"] = _fraction(row["value"], where)
         values["std"] = _fraction(row["std"], where) if row["std"] else None
         cell = Cell(**values)
-        key = (cell.method, cell.shift, cell.metric)
+        key = (cell.method, cell.shift, cell.metric, cell.backbone)
         if key in found:
-            message = f"{where}: {cell.method} on {cell.shift} stands there twice"
+            what = f"{cell.metric} of {cell.method} on {cell.shift}"
+            message = f"{where}: {what} stands there twice for backbone '{cell.backbone}'"
             raise BenchError(message)
         found[key] = cell
     return tuple(found.values())

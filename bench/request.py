@@ -23,10 +23,12 @@ class Request:
         preset: "paper", "fast" or "smoke".
         settings: ``key=value`` texts; later ones win.
         backbone: task network; None for the shift's own.
+        weights: the network's initial weights: "random", "imagenet", or a path to a file of them.
         rule: which checkpoint the tables report.
         device: "auto", "cpu", "cuda" or "mps".
         threads: CPU threads of a trial; None for torch's own choice.
         data: folder with the domains' files.
+        cache: folder where large images are kept decoded; None reads their files each time.
         runs: folder with the results.
         out: folder for the leaderboard; None for the runs folder.
         offline: fetch nothing.
@@ -41,10 +43,12 @@ class Request:
     preset: str = "fast"
     settings: tuple[str, ...] = ()
     backbone: str | None = None
+    weights: str = "random"
     rule: str = "last"
     device: str = "auto"
     threads: int | None = None
     data: Path = Path("data")
+    cache: Path | None = None
     runs: Path = DEFAULT_RUNS
     out: Path | None = None
     offline: bool = False

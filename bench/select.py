@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from bench.metrics import Confusion
 
-    Choose = Callable[[Mapping[int, Confusion]], int]
+    Quality = Callable[[Confusion], float | None]
+    Choose = Callable[[Mapping[int, Confusion], Quality], int]
 
 DEFAULT = "last"
 
@@ -30,8 +31,8 @@ class Rule:
         name: as in ``--select NAME``.
         about: one sentence for ``bench list selectors``.
         looks_at_target_labels: if so, its figures are an upper bound and are marked as such.
-        choose: from {training step: confusion matrix on the target's test set}, never empty, to
-            the chosen step.
+        choose: from {training step: confusion matrix on the target's test set}, never empty, and
+            the figure of a matrix that tables rank by, to the chosen step.
     """
 
     name: str
@@ -40,15 +41,13 @@ class Rule:
     choose: Choose
 
 
-def _last(checkpoints: Mapping[int, Confusion]) -> int:
+def _last(checkpoints: Mapping[int, Confusion], _quality: Quality) -> int:
     return max(checkpoints)
 
 
-def _oracle(checkpoints: Mapping[int, Confusion]) -> int:
-    from bench.metrics import accuracy  # noqa: PLC0415  `names` must answer without NumPy
-
+def _oracle(checkpoints: Mapping[int, Confusion], quality: Quality) -> int:
     # Of equally good checkpoints the earliest: it is what a perfect early stop would keep.
-    return max(sorted(checkpoints), key=lambda step: accuracy(checkpoints[step]) or 0.0)
+    return max(sorted(checkpoints), key=lambda step: quality(checkpoints[step]) or 0.0)
 
 
 RULES: dict[str, Rule] = {
@@ -73,8 +72,9 @@ def names() -> list[str]:
 def rule(name: str) -> Rule:
     """Return the rule `name`; raise BenchError, with the nearest name, if there is none.
 
-    >>> rule("last").choose({300: None, 600: None})
-    600
+    >>> quality = {"a": 0.9, "b": 0.8}.get
+    >>> [rule(name).choose({300: "a", 600: "b"}, quality) for name in names()]
+    [600, 300]
     """
     if name not in RULES:
         raise unknown("selection rule", name, RULES)

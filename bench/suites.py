@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -83,6 +83,51 @@ SVHN_TO_MNIST = Shift("svhn2mnist", "svhn", "mnist", size=32, channels=3, backbo
 PRINTED_TO_HANDWRITTEN = Shift("printed2handwritten", "printed", "handwritten", size=20)
 HANDWRITTEN_TO_PRINTED = Shift("handwritten2printed", "handwritten", "printed", size=20)
 
+GTA5_TO_CITYSCAPES = Shift(
+    "gta2cityscapes",
+    "gta5",
+    "cityscapes",
+    size=(512, 1024),
+    channels=3,
+    backbone="fcn8s",
+    protocol="cityscapes-19",
+    task="segmentation",
+)
+# The paper's own 19,998 unlabelled target images.
+GTA5_TO_CITYSCAPES_EXTRA = replace(
+    GTA5_TO_CITYSCAPES, name="gta2cityscapes-extra", target="cityscapes-extra"
+)
+SYNTHIA_TO_CITYSCAPES = replace(
+    GTA5_TO_CITYSCAPES, name="synthia2cityscapes", source="synthia", protocol="synthia-16"
+)
+SYNTHIA_13 = replace(SYNTHIA_TO_CITYSCAPES, name="synthia2cityscapes-13", protocol="synthia-13")
+SYNTHIA_13_OF_16 = replace(
+    SYNTHIA_TO_CITYSCAPES, name="synthia2cityscapes-13-of-16", protocol="synthia-13-of-16"
+)
+FALL_TO_WINTER = replace(
+    GTA5_TO_CITYSCAPES,
+    name="synthia-fall2winter",
+    source="synthia-fall",
+    target="synthia-winter",
+    size=(384, 640),
+    protocol="synthia-seqs-13",
+)
+GAME_TO_CAMERA = replace(
+    GTA5_TO_CITYSCAPES,
+    name="game2camera",
+    source="streets-game",
+    target="streets-camera",
+    size=(96, 192),
+    backbone="smp/unet/resnet18",
+)
+GAME_TO_CAMVID = replace(
+    GAME_TO_CAMERA,
+    name="game2camvid",
+    target="camvid",
+    size=(144, 192),
+    protocol="camvid-11",
+)
+
 METHODS = (
     Entry("source-only", "source-only"),
     Entry("adda", "adda"),
@@ -102,6 +147,59 @@ DIGITS = Suite(
     "Table 2 of the paper: MNIST, USPS and SVHN.",
     (MNIST_TO_USPS, USPS_TO_MNIST, SVHN_TO_MNIST),
     METHODS,
+)
+
+STREETS_MINI = Suite(
+    "streets-mini",
+    "Generated street scenes in two renderings, 19 classes. No download.",
+    (GAME_TO_CAMERA,),
+    METHODS,
+)
+
+STREETS_CAMVID = Suite(
+    "streets-camvid",
+    "Generated street scenes to CamVid's real ones, in the 11 classes that both have.",
+    (GAME_TO_CAMVID,),
+    METHODS,
+)
+
+DRIVING = Suite(
+    "driving",
+    "Table 4 of the paper, and SYNTHIA: synthetic driving scenes to Cityscapes.",
+    (GTA5_TO_CITYSCAPES, SYNTHIA_TO_CITYSCAPES),
+    METHODS,
+)
+
+DRIVING_PROTOCOLS = Suite(
+    "driving-protocols",
+    "The same with 19,998 target images, and SYNTHIA's other readings of 13 classes.",
+    (GTA5_TO_CITYSCAPES_EXTRA, SYNTHIA_13_OF_16, SYNTHIA_13),
+    METHODS,
+)
+
+SEASONS = Suite(
+    "seasons",
+    "The paper's appendix: SYNTHIA's sequences, from fall to winter.",
+    (FALL_TO_WINTER,),
+    METHODS,
+)
+
+DRIVING_ABLATION = Suite(
+    "driving-ablation",
+    "Table 5 of the paper: what each part of CyCADA contributes to segmentation.",
+    (GTA5_TO_CITYSCAPES,),
+    (
+        Entry("source-only", "source-only"),
+        Entry("cycada, no pixel adaptation", "cycada", {"pixel": None}),
+        Entry(
+            "cycada, no feature adaptation, no cycle consistency",
+            "cycada",
+            {"feature": None, "pixel.cycle": 0.0},
+        ),
+        Entry("cycada, no feature adaptation", "cycada", {"feature": None}),
+        Entry("cycada", "cycada"),
+        Entry("target-only", "target-only"),
+    ),
 )
 
 DIGITS_ABLATION = Suite(

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from bench.plugins import LoadedMethod
     from bench.records import Record
     from bench.request import Request
-    from bench.run import Material, Trial
+    from bench.material import Material
+    from bench.run import Trial
     from bench.suites import Shift, Suite
 
 BUDGETS = {"smoke": 1_000, "fast": 20_000, "paper": 1_000_000}
@@ -39,7 +40,11 @@ class Row:
 
     label: str
     loaded: LoadedMethod
-    settings: dict[str, Any]
+    asked: dict[str, Any]
+
+    def settings(self, preset: str, shift: Shift) -> dict[str, Any]:
+        """Return what differs from the preset, which may be another for each task."""
+        return hyperparameters.differing(self.loaded.cls, preset, self.asked, shift.task)
 
 
 @dataclass(eq=False)
@@ -78,7 +83,7 @@ def plan(request: Request) -> list[dict[str, Any]]:
             "shift": shift.name,
             "seed": seed,
             "preset": request.preset,
-            "settings": row.settings,
+            "settings": row.settings(request.preset, shift),
         }
         for shift in shifts
         for seed in request.seeds
@@ -154,24 +159,35 @@ def _resolved(request: Request) -> tuple[Suite, list[Shift], list[Row]]:
     """Turn the request's names into objects; every mistake in them surfaces here."""
     suite = plugins.load_suite(request.suite)
     select.rule(request.rule)
-    if request.backbone is not None and request.backbone not in backbones.names():
-        raise unknown("backbone", request.backbone, backbones.names())
     shifts = [_shift(suite, name) for name in request.shifts] or list(suite.shifts)
+    for shift in shifts:
+        _check_backbone(request, shift)
     entries = [e for name in request.methods for e in _entries(suite, name)] or suite.entries
     chosen = dict(hyperparameters.parse(text) for text in request.settings)
     rows = []
     for entry in entries:
         loaded = plugins.load_method(entry.method)
-        settings = hyperparameters.differing(
-            loaded.cls, request.preset, {**entry.settings, **chosen}
-        )
-        rows.append(Row(entry.label, loaded, settings))
+        row = Row(entry.label, loaded, {**entry.settings, **chosen})
+        for shift in shifts:
+            row.settings(request.preset, shift)
+        rows.append(row)
     return suite, shifts, rows
 
 
 def _shift(suite: Suite, name: str) -> Shift:
     own = {shift.name: shift for shift in suite.shifts}
     return own[name] if name in own else plugins.find_shift(name)
+
+
+def _check_backbone(request: Request, shift: Shift) -> None:
+    backbone = request.backbone or shift.backbone
+    backbones.check(backbone, request.weights)
+    kind = backbones.task(backbone)
+    if kind != shift.task:
+        raise BenchError(
+            f"The shift '{shift.name}' is one of {shift.task}, and the backbone '{backbone}' one for"
+            f" {kind}. `bench list backbones` says what each is for."
+        )
 
 
 def _entries(suite: Suite, name: str) -> list[Entry]:
@@ -197,9 +213,9 @@ def _available(shifts: list[Shift], request: Request) -> tuple[list[Shift], list
     reasons: dict[str, str] = {}
     for name in sorted({d for shift in shifts for d in (shift.source, shift.target)}):
         domain = plugins.load_domain(name)
-        if not manage.missing(domain, request.data):
-            continue
         try:
+            if not manage.missing(domain, request.data):
+                continue
             manage.fetch({name: domain}, request.data, offline=request.offline)
         except MissingDataError as error:
             reasons[name] = str(error)
@@ -226,23 +242,35 @@ def _trials(
     shift: Shift, rows: list[Row], request: Request, device: torch.device
 ) -> Iterator[tuple[Trial, Material]]:
     """Yield the trials of one shift, seed by seed, so that a method's stages are still shared."""
-    from bench.run import Trial, load_material  # noqa: PLC0415  torch
+    from bench.material import load_material  # noqa: PLC0415  torch
+    from bench.run import Trial  # noqa: PLC0415
 
     materials: dict[str, Material] = {}
+    weights = backbones.describe_weights(request.weights)
     source, target = plugins.load_domain(shift.source), plugins.load_domain(shift.target)
     for seed in request.seeds:
         for row in rows:
             learns_from: LearnsFrom = getattr(row.loaded.cls, "learns_from", "source")
             if learns_from not in materials:
                 load = partial(
-                    load_material, shift, source, target, request.data, device, learns_from
+                    load_material,
+                    shift,
+                    source,
+                    target,
+                    request.data,
+                    device,
+                    learns_from,
+                    request.cache,
                 )
                 materials[learns_from] = plugins.guarded(load, f"the data of '{shift.name}'")
             material = materials[learns_from]
-            method: Any = hyperparameters.resolve(row.loaded.cls, request.preset, row.settings)
+            settings = row.settings(request.preset, shift)
+            method: Any = hyperparameters.resolve(
+                row.loaded.cls, request.preset, settings, shift.task
+            )
             config = RunConfig(
                 method=row.loaded.name,
-                settings=row.settings,
+                settings=settings,
                 params=hyperparameters.as_dict(method),
                 preset=request.preset,
                 code=row.loaded.code,
@@ -252,8 +280,9 @@ def _trials(
                 backbone=request.backbone or shift.backbone,
                 budget=request.budget or BUDGETS[request.preset],
                 data=material.digest,
+                weights=weights,
             )
-            yield Trial(config, method, shift), material
+            yield Trial(config, method, shift, request.weights), material
 
 
 def _run(
@@ -282,10 +311,12 @@ def _outcome(record: Record, request: Request) -> dict[str, Any]:
     metrics: dict[str, float | None] = {}
     if record["status"] == "done":
         confusions = confusions_of(record, request.runs / record["run_id"])
-        from bench.metrics import accuracy  # noqa: PLC0415  NumPy
+        from bench import headline  # noqa: PLC0415  NumPy
 
-        step = select.rule(request.rule).choose(confusions.checkpoints)
-        metrics["accuracy"] = accuracy(confusions.checkpoints[step])
+        shift = record["config"]["shift"]
+        quality = partial(headline.quality, shift=shift)
+        step = select.rule(request.rule).choose(confusions.checkpoints, quality)
+        metrics = headline.figures_of(confusions.checkpoints[step], shift)
     return {
         "run_id": record["run_id"],
         "method": record["config"]["method"],

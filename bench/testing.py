@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from bench import backbones
+from bench.classes import IGNORED
 from bench.context import Context
 from bench.errors import BenchError, BudgetError
 from bench.hyperparameters import PRESETS, resolve
 from bench.plugins import check_class
-from bench.score import predict
+from bench.predict import predict
 from bench.seeding import generator_from
 from bench.stages import StageStore
 from bench.task import Images, LabeledImages, Task
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from torch import Tensor, nn
+
+    from bench.suites import TaskKind
 
 BUDGET = 1_000
 """Training steps that a method may take with the preset "smoke"; the checks take seconds."""
@@ -50,13 +53,15 @@ class Shape:
     """What a tiny task's images look like, and the network for them."""
 
     channels: int
-    size: int
+    size: tuple[int, int]
     classes: int
     backbone: str
+    task: TaskKind = "classification"
 
 
-GREY = Shape(1, 28, 10, "lenet")
-COLOUR = Shape(3, 32, 7, "dtn")
+GREY = Shape(1, (28, 28), 10, "lenet")
+COLOUR = Shape(3, (32, 32), 7, "dtn")
+SCENES = Shape(3, (32, 64), 5, "smp/unet/resnet18", "segmentation")
 
 
 class Broken(Exception):  # noqa: N818  it names a state, and never reaches a user
@@ -74,14 +79,18 @@ def check_method(cls: type, preset: str = "smoke") -> Iterator[Check]:
 
 def tiny_task(shape: Shape, images: int = 64) -> Task:
     """Return a task of random images and labels; equal calls give equal tasks."""
-    random = generator_from("tiny task", shape.channels, shape.size, shape.classes)
+    random = generator_from("tiny task", shape.channels, shape.size[0], shape.classes)
 
     def pixels(n: int) -> Tensor:
-        full = (n, shape.channels, shape.size, shape.size)
+        full = (n, shape.channels, *shape.size)
         return torch.randint(0, 256, full, generator=random, dtype=torch.uint8)
 
     def labelled(n: int) -> LabeledImages:
-        return LabeledImages(pixels(n), torch.arange(n) % shape.classes, "source")
+        labels = torch.arange(n) % shape.classes
+        if shape.task == "segmentation":
+            labels = labels.to(torch.uint8)[:, None, None].repeat(1, *shape.size)
+            labels[:, 0] = IGNORED
+        return LabeledImages(pixels(n), labels, "source")
 
     target = Images(pixels(images), "target")
     return Task(labelled(images), labelled(images // 8), target, shape.classes)
@@ -110,6 +119,7 @@ class MethodContract:
             if not outcome.ok:
                 return
         yield _tried("fits a colour task of 7 classes", self.fits_colour)
+        yield _tried("segmentation, for methods that can", self.fits_scenes)
         yield _tried("leaves the task as it was", self.leaves_task_alone)
         yield _tried("equal seeds give equal logits", self.repeats)
         yield _tried("a cached stage gives what a computed one gives", self.same_from_cache)
@@ -123,7 +133,8 @@ class MethodContract:
     def has_valid_presets(self) -> str:
         """Resolve every preset."""
         for preset in PRESETS:
-            resolve(self._cls, preset, {})
+            for task in ("classification", "segmentation"):
+                resolve(self._cls, preset, {}, task)
         return ""
 
     def fits_grey(self) -> str:
@@ -134,6 +145,16 @@ class MethodContract:
     def fits_colour(self) -> str:
         """Fit (3, 32, 32), 7 classes."""
         self._logits(COLOUR, "colour")
+        return ""
+
+    def fits_scenes(self) -> str:
+        """Fit (3, 32, 64), 5 classes a pixel. Not every method can: that is no fault of it."""
+        try:
+            self._logits(SCENES, "scenes", images=8)
+        except BudgetError:
+            raise
+        except Exception as error:  # noqa: BLE001  a method may raise anything
+            return f"not this one ({_described(error)})"
         return ""
 
     def leaves_task_alone(self) -> str:
@@ -188,8 +209,8 @@ class MethodContract:
         self._compare(logits, f"a run stopped {len(stopped)} times")
         return f"stopped {len(stopped)} times"
 
-    def _logits(self, shape: Shape, name: str) -> Tensor:
-        task = tiny_task(shape)
+    def _logits(self, shape: Shape, name: str, images: int = 64) -> Tensor:
+        task = tiny_task(shape, images)
         network, context = self._fit(task, shape, name)
         if not isinstance(network, torch.nn.Module):
             message = f"fit must return a torch.nn.Module, but returned a {type(network).__name__}"
@@ -198,7 +219,7 @@ class MethodContract:
         if devices - {context.device.type}:
             message = f"the network must stay on ctx.device, {context.device}"
             raise Broken(message)
-        return predict(network, task.target, shape.classes)
+        return predict(network, task.target, shape.classes, dense=task.dense)
 
     def _fit(
         self,
@@ -210,7 +231,7 @@ class MethodContract:
         on_step: Callable[[str, int, int], None] | None = None,
     ) -> tuple[nn.Module, Context]:
         """Fit once; calls of one `name` continue each other, those of one `store` share stages."""
-        method: Any = resolve(self._cls, self._preset, {})
+        method: Any = resolve(self._cls, self._preset, {}, shape.task)
         context = Context(
             seed=0,
             device=torch.device("cpu"),
@@ -246,6 +267,9 @@ def _tried(name: str, check: Callable[[], str]) -> Check:
     except (Broken, BenchError) as error:
         return Check(name, ok=False, detail=str(error))
     except (Exception, SystemExit) as error:  # noqa: BLE001  a method may raise anything
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{Path(place.filename).name}, line {place.lineno}"
-        return Check(name, ok=False, detail=f"{type(error).__name__}: {error} ({where})")
+        return Check(name, ok=False, detail=_described(error))
+
+
+def _described(error: BaseException) -> str:
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})"

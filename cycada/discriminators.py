@@ -61,6 +61,31 @@ class PatchDiscriminator(nn.Module):
         return patches
 
 
+class SpatialDiscriminator(nn.Module):
+    """The same for score maps: 1x1 convolutions, a decision for each position.
+
+    Scores (b, k, h, w) to logits (b, 2, h, w). The paper's has widths 512 and 256: 142,082
+    parameters for 19 classes (Hoffman et al. 2018, A.1.2, and its released code).
+    """
+
+    def __init__(self, inputs: int, hidden: int = 512) -> None:
+        """Build the network for `inputs` scores; the second layer is half as wide as the first."""
+        super().__init__()
+        half = max(1, hidden // 2)
+        self.body = nn.Sequential(
+            nn.Conv2d(inputs, hidden, 1),
+            nn.ReLU(),
+            nn.Conv2d(hidden, half, 1),
+            nn.ReLU(),
+            nn.Conv2d(half, 2, 1),
+        )
+
+    def forward(self, scores: Tensor) -> Tensor:
+        """Return logits (b, 2, h, w)."""
+        logits: Tensor = self.body(scores)
+        return logits
+
+
 class ScoreDiscriminator(nn.Module):
     """ADDA's discriminator on the k scores of a task network: two hidden layers, two logits.
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from cycada.discriminators import ScoreDiscriminator
+from cycada.discriminators import ScoreDiscriminator, SpatialDiscriminator
+from cycada.losses import task_loss
+from cycada.optimizers import Name, make_optimizer
 from cycada.ranges import between, positive
 from cycada.schedule import total_steps
 
@@ -29,13 +31,21 @@ class Feature:
         epochs: passes over the target images, at most.
         max_steps: an upper bound on the steps; None for no bound.
         batch: images a step from each domain.
-        lr: Adam's learning rate for the target network.
-        discriminator_lr: Adam's learning rate for the discriminator.
-        beta1: Adam's first momentum for both.
-        weight_decay: Adam's, for both.
-        hidden: width of the discriminator's two hidden layers.
-        gate: the target network steps only when the discriminator's accuracy on the batch is
-            above this (0..1).
+        lr: learning rate of the target network.
+        discriminator_lr: learning rate of the discriminator.
+        optimizer: "adam" (digits) or "sgd" (driving scenes), for both.
+        beta1: Adam's first momentum.
+        momentum: of SGD.
+        weight_decay: of either.
+        crop: height and width of a random window of each image; None takes the whole.
+        hidden: width of the discriminator's first hidden layer. On scores (b, k) the second is as
+            wide, on score maps half as wide.
+        gate: the target network steps only when the discriminator's accuracy is above this (0..1).
+        gate_window: steps that the accuracy is averaged over.
+        shared: the network whose scores on the source are the model to follow is the target
+            network itself (driving scenes), not a frozen one (digits).
+        gan: weight of the adversarial loss, the released code's lambda_g.
+        supervised: weight of the source's own loss, kept while adapting; 0 leaves it out.
     """
 
     epochs: int = 200
@@ -43,17 +53,25 @@ class Feature:
     batch: int = 128
     lr: float = 1e-5
     discriminator_lr: float = 1e-5
+    optimizer: Name = "adam"
     beta1: float = 0.5
+    momentum: float = 0.99
     weight_decay: float = 0.0
+    crop: int | None = None
     hidden: int = 500
     gate: float = 0.6
+    gate_window: int = 1
+    shared: bool = False
+    gan: float = 1.0
+    supervised: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse what cannot train."""
         positive(self, "epochs", "max_steps", "batch", "lr", "discriminator_lr", "hidden")
+        positive(self, "crop", "gate_window", "gan")
         between(self, 0, 1, "gate")
-        between(self, 0, 0.9999, "beta1")
-        between(self, 0, math.inf, "weight_decay")
+        between(self, 0, 0.9999, "beta1", "momentum")
+        between(self, 0, math.inf, "weight_decay", "supervised")
 
 
 class Gate:
@@ -62,15 +80,21 @@ class Gate:
     Counts the steps since it last opened; after a whole epoch without one, training has ended.
     """
 
-    def __init__(self, threshold: float, patience: int) -> None:
-        """Open above `threshold` (0..1); be `exhausted` after `patience` closed steps in a row."""
+    def __init__(self, threshold: float, patience: int, window: int = 1) -> None:
+        """Open above a mean accuracy of `threshold` (0..1) over the last `window` steps.
+
+        It is `exhausted` after `patience` closed steps in a row.
+        """
         self._threshold = threshold
         self._patience = patience
+        self._window = window
         self._closed = 0
+        self._recent: list[float] = []
 
     def opens(self, accuracy: float) -> bool:
         """Record one accuracy (0..1) and decide."""
-        is_open = accuracy > self._threshold
+        self._recent = [*self._recent, accuracy][-self._window :]
+        is_open = sum(self._recent) / len(self._recent) > self._threshold
         self._closed = 0 if is_open else self._closed + 1
         return is_open
 
@@ -80,12 +104,13 @@ class Gate:
         return self._closed >= self._patience
 
     def state_dict(self) -> dict[str, object]:
-        """Return the count of closed steps."""
-        return {"closed": self._closed}
+        """Return the count of closed steps, and the accuracies in the window."""
+        return {"closed": self._closed, "recent": self._recent}
 
     def load_state_dict(self, state: dict[str, object]) -> None:
-        """Restore the count of closed steps."""
+        """Restore both."""
         self._closed = int(state["closed"])  # type: ignore[call-overload]
+        self._recent = list(state["recent"])  # type: ignore[call-overload]
 
 
 def adapt_features(
@@ -101,7 +126,8 @@ def adapt_features(
     The discriminator D minimises the cross-entropy of telling reference(x_s) from net(x_t); the
     network minimises -log p(source | net(x_t)), the inverted-label loss of ADDA (Tzeng et al.
     2017, Eq. 9), whenever the gate is open. Behind a closed gate its weights rest, but batch norm
-    goes on counting what it sees.
+    goes on counting what it sees. For segmentation D decides at every position of the score maps.
+    With ``how.shared`` the reference is `net` itself, as it is at the moment.
 
     Args:
         net: the target network f_T, starting as a copy of `reference`.
@@ -113,18 +139,19 @@ def adapt_features(
     """
     n = total_steps(how.epochs, how.max_steps, len(target), how.batch)
     patience = total_steps(1, None, len(target), how.batch)
-    discriminator = ScoreDiscriminator(source_classes(reference, source), how.hidden).to(ctx.device)
-    betas = (how.beta1, 0.999)
-    net_optimizer = torch.optim.Adam(
-        net.parameters(), lr=how.lr, betas=betas, weight_decay=how.weight_decay
+    discriminator = build_discriminator(reference, source, how).to(ctx.device)
+    net_optimizer, d_optimizer = (
+        make_optimizer(
+            how.optimizer,
+            part.parameters(),
+            lr,
+            beta1=how.beta1,
+            momentum=how.momentum,
+            weight_decay=how.weight_decay,
+        )
+        for part, lr in ((net, how.lr), (discriminator, how.discriminator_lr))
     )
-    d_optimizer = torch.optim.Adam(
-        discriminator.parameters(),
-        lr=how.discriminator_lr,
-        betas=betas,
-        weight_decay=how.weight_decay,
-    )
-    gate = Gate(how.gate, patience)
+    gate = Gate(how.gate, patience, how.gate_window)
     state: dict[str, Stateful] = {
         "discriminator": discriminator,
         "net_optimizer": net_optimizer,
@@ -133,31 +160,40 @@ def adapt_features(
     }
     net.train()
     for step in ctx.steps(n, state):
-        x_s, _ = step.batch(source, how.batch)
-        x_t = step.batch(target, how.batch)
+        x_s, y_s = step.batch(source, how.batch, how.crop)
+        x_t = step.batch(target, how.batch, how.crop)
         with torch.no_grad():
-            scores_s = reference(x_s)
-        scores_t = net(x_t)
+            scores_s = scores(net if how.shared else reference, x_s)
+        scores_t = scores(net, x_t)
         loss_d, accuracy = discriminate(discriminator, scores_s, scores_t.detach())
         d_optimizer.zero_grad(set_to_none=True)
         loss_d.backward()
         d_optimizer.step()
         is_open = gate.opens(accuracy)
         if is_open:
-            loss_g = fool(discriminator, scores_t)
             net_optimizer.zero_grad(set_to_none=True)
-            loss_g.backward()
+            (how.gan * fool(discriminator, scores_t)).backward()
+            if how.supervised:
+                (how.supervised * task_loss(net(x_s), y_s)).backward()
             net_optimizer.step()
         ctx.log(discriminator_accuracy=accuracy, gate_open=float(is_open))
         if gate.exhausted:
             ctx.stop(f"the gate stayed closed for an epoch of {patience} steps")
 
 
-def source_classes(reference: nn.Module, source: LabeledImages) -> int:
-    """Return the number of scores k that `reference` gives."""
+def scores(net: nn.Module, x: Tensor) -> Tensor:
+    """Return the network's scores: (b, k), or score maps (b, k, h', w') at its own resolution."""
+    logits: Tensor = net.classify(net.features(x))  # type: ignore[operator]
+    return logits
+
+
+def build_discriminator(reference: nn.Module, source: LabeledImages, how: Feature) -> nn.Module:
+    """Return the discriminator for the scores, or score maps, that `reference` gives."""
     with torch.no_grad():
         x, _ = source[torch.zeros(1, dtype=torch.int64, device=source.pixels.device)]
-        return int(reference(x).shape[1])
+        shape = scores(reference, x).shape
+    kind = SpatialDiscriminator if len(shape) > 2 else ScoreDiscriminator  # noqa: PLR2004
+    return kind(shape[1], how.hidden)
 
 
 def discriminate(
@@ -165,18 +201,17 @@ def discriminate(
 ) -> tuple[Tensor, float]:
     """Return the discriminator's loss, and its accuracy (0..1) over both halves of the batch."""
     logits = discriminator(torch.cat([scores_s, scores_t]))
-    domain = torch.cat(
-        [
-            torch.full((len(scores_s),), SOURCE, device=logits.device),
-            torch.full((len(scores_t),), TARGET, device=logits.device),
-        ]
-    )
+    domain = torch.cat([_domain(scores_s, SOURCE), _domain(scores_t, TARGET)])
     accuracy = (logits.argmax(1) == domain).float().mean().item()
     return F.cross_entropy(logits, domain), accuracy
 
 
 def fool(discriminator: nn.Module, scores_t: Tensor) -> Tensor:
     """Return the target network's loss: the cross-entropy of its scores with the label "source"."""
-    logits = discriminator(scores_t)
-    wanted = torch.full((len(scores_t),), SOURCE, device=logits.device)
-    return F.cross_entropy(logits, wanted)
+    return F.cross_entropy(discriminator(scores_t), _domain(scores_t, SOURCE))
+
+
+def _domain(scores: Tensor, label: int) -> Tensor:
+    """Return `label` for each decision: (b,) for scores (b, k), (b, h, w) for score maps."""
+    shape = (len(scores), *scores.shape[2:])
+    return torch.full(shape, label, device=scores.device)

@@ -10,8 +10,29 @@ from typing import TYPE_CHECKING
 
 import torch.nn.functional as F  # noqa: N812
 
+IGNORED = 255
+"""Label of a pixel that has none."""
+
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+def task_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the mean cross-entropy over all that have a label (Equation 1).
+
+    Args:
+        logits: (b, k), or (b, k, h, w) for segmentation.
+        labels: int64 (b,) in 0..k-1, or (b, h, w) in which 255 stands for no label. A batch in
+            which no pixel has one has the loss 0, not NaN.
+
+    >>> import torch
+    >>> task_loss(torch.zeros(1, 4, 1, 2), torch.tensor([[[3, 255]]])).exp()
+    tensor(4.)
+    """
+    if labels.ndim == 1:
+        return F.cross_entropy(logits, labels)
+    total = F.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum")
+    return total / (labels != IGNORED).sum().clamp(min=1)
 
 
 def lsgan(prediction: Tensor, *, is_real: bool) -> Tensor:
@@ -49,6 +70,8 @@ def cycle_loss(reconstructed: Tensor, original: Tensor) -> Tensor:
 def semantic_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Return the mean cross-entropy of logits (b, k) with labels int64 (b,) in 0..k-1.
 
+    For segmentation, shapes are as in `task_loss`.
+
     One side of Equation 4, where the logits are f_S's on a translation and the labels its own
     p(f_S, X) = argmax f_S(X) on the original. Other readings pass other labels.
 
@@ -56,4 +79,4 @@ def semantic_loss(logits: Tensor, labels: Tensor) -> Tensor:
     >>> semantic_loss(torch.zeros(1, 4), torch.tensor([2])).exp()
     tensor(4.)
     """
-    return F.cross_entropy(logits, labels)
+    return task_loss(logits, labels)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from cycada.classifier import Classifier, train_classifier
 from cycada.feature_stage import Feature, adapt_features
 from cycada.pixel_stage import Pixel, train_translator
-from cycada.presets import FAST, SMOKE
+from cycada.presets import CYCADA_PRESETS
 from cycada.translator import ImageTranslator
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class CyCADA:
     pixel: Pixel | None = field(default_factory=Pixel)
     feature: Feature | None = field(default_factory=Feature)
 
-    presets: ClassVar[Mapping[str, Mapping[str, object]]] = {"fast": FAST, "smoke": SMOKE}
+    presets: ClassVar[Mapping[str, Mapping[str, object]]] = CYCADA_PRESETS
 
     @property
     def departure(self) -> str | None:

@@ -40,6 +40,8 @@ class Pixel:
         blocks: residual blocks of the generators.
         size: height and width at which the generators work; images are resized to it and back.
             None works at the images' own size.
+        crop: height and width of a random window of each image to train on; None takes the
+            whole.
         discriminator_filters: width of the patch discriminators.
         discriminator_layers: their strided layers.
         gan_source_to_target: weight of Equation 2 for G_ST; 0 switches it off.
@@ -68,6 +70,7 @@ class Pixel:
     filters: int = 64
     blocks: int = 9
     size: int | None = 32
+    crop: int | None = None
     discriminator_filters: int = 64
     discriminator_layers: int = 3
     gan_source_to_target: float = 2.0
@@ -81,7 +84,7 @@ class Pixel:
 
     def __post_init__(self) -> None:
         """Refuse what cannot train."""
-        positive(self, "epochs", "max_steps", "batch", "lr", "filters", "size")
+        positive(self, "epochs", "max_steps", "batch", "lr", "filters", "size", "crop")
         positive(self, "discriminator_filters", "discriminator_layers", "classifier_lr")
         weights = ("gan_source_to_target", "gan_target_to_source", "cycle", "semantic_weight")
         between(self, 0, math.inf, *weights, "blocks", "pool")
@@ -138,8 +141,8 @@ def train_translator(
     g_st, g_ts = trained.source_to_target, trained.target_to_source
     trained.train()
     for step in ctx.steps(n, state):
-        x_s, y_s = step.batch(task.source, how.batch)
-        x_t = step.batch(task.target, how.batch)
+        x_s, y_s = step.batch(task.source, how.batch, how.crop)
+        x_t = step.batch(task.target, how.batch, how.crop)
         x_s, x_t, size = resize(x_s, how.size), resize(x_t, how.size), x_s.shape[-2:]
 
         discriminators.requires_grad_(requires_grad=False)

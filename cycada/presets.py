@@ -52,13 +52,128 @@ SMOKE_PIXEL = FAST_PIXEL | {
 }
 
 
+# ------------------------------------------------------------------ segmentation
+
+# Hoffman et al. 2018, A.1.2, and its released code; CycleGAN: Zhu et al. 2017.
+PAPER_SCENES_CLASSIFIER = {
+    "epochs": 100,
+    "max_steps": 100_000,
+    "batch": 1,
+    "lr": 1e-3,
+    "optimizer": "sgd",
+    "momentum": 0.99,
+    "weight_decay": 5e-4,
+}
+
+PAPER_SCENES_FEATURE = {
+    "epochs": 100,
+    "max_steps": 100_000,
+    "batch": 1,
+    "lr": 1e-5,
+    "discriminator_lr": 1e-5,
+    "optimizer": "sgd",
+    "momentum": 0.99,
+    "weight_decay": 5e-4,
+    "crop": 768,
+    "hidden": 512,
+    "gate_window": 100,
+    "shared": True,
+    "gan": 0.1,
+    "supervised": 1.0,
+}
+
+PAPER_SCENES_PIXEL = {
+    "epochs": 20,
+    "batch": 1,
+    "size": None,
+    "crop": 400,
+    "gan_source_to_target": 1.0,
+    "cycle": 10.0,
+    "semantic": "none",
+}
+
+FAST_SCENES_CLASSIFIER = {
+    "epochs": 20,
+    "max_steps": 1000,
+    "batch": 8,
+    "lr": 2e-3,
+    "schedule": "cosine",
+}
+
+FAST_SCENES_FEATURE = PAPER_SCENES_FEATURE | {
+    "epochs": 5,
+    "max_steps": 200,
+    "batch": 8,
+    "lr": 1e-4,
+    "discriminator_lr": 1e-3,
+    "optimizer": "adam",
+    "weight_decay": 0.0,
+    "crop": None,
+    "hidden": 64,
+    "gate_window": 10,
+}
+
+FAST_SCENES_PIXEL = PAPER_SCENES_PIXEL | {
+    "epochs": 10,
+    "max_steps": 1000,
+    "batch": 4,
+    "lr": 1e-3,
+    "generator": "unshuffle",
+    "filters": 64,
+    "blocks": 2,
+    "crop": None,
+    "discriminator_filters": 32,
+    "discriminator_layers": 2,
+    "average": 0.99,
+}
+
+SMOKE_SCENES_CLASSIFIER = {"max_steps": 10, "batch": 4, "lr": 2e-3}
+SMOKE_SCENES_FEATURE = FAST_SCENES_FEATURE | {"max_steps": 2, "batch": 2, "hidden": 16}
+SMOKE_SCENES_PIXEL = FAST_SCENES_PIXEL | {
+    "max_steps": 2,
+    "batch": 2,
+    "crop": 32,
+    "filters": 8,
+    "blocks": 1,
+    "discriminator_filters": 8,
+    "pool": 10,
+}
+
+
 def _dotted(**stages: Mapping[str, object]) -> dict[str, object]:
     return {f"{stage}.{key}": value for stage, how in stages.items() for key, value in how.items()}
 
 
-FAST = _dotted(source=FAST_CLASSIFIER, pixel=FAST_PIXEL, feature=FAST_FEATURE)
-SMOKE = _dotted(source=SMOKE_CLASSIFIER, pixel=SMOKE_PIXEL, feature=SMOKE_FEATURE)
-ADDA_FAST = _dotted(source=FAST_CLASSIFIER, feature=FAST_FEATURE)
-ADDA_SMOKE = _dotted(source=SMOKE_CLASSIFIER, feature=SMOKE_FEATURE)
-SOURCE_FAST = _dotted(source=FAST_CLASSIFIER)
-SOURCE_SMOKE = _dotted(source=SMOKE_CLASSIFIER)
+def _presets(
+    *stages: str, of: Mapping[str, Mapping[str, Mapping[str, object]]]
+) -> dict[str, dict[str, object]]:
+    """Return what each preset changes of a method that consists of `stages`."""
+    return {
+        name: _dotted(**{stage: changes[stage] for stage in stages})
+        for name, changes in of.items()
+    }
+
+
+_ALL = {
+    "fast": {"source": FAST_CLASSIFIER, "pixel": FAST_PIXEL, "feature": FAST_FEATURE},
+    "smoke": {"source": SMOKE_CLASSIFIER, "pixel": SMOKE_PIXEL, "feature": SMOKE_FEATURE},
+    "segmentation/paper": {
+        "source": PAPER_SCENES_CLASSIFIER,
+        "pixel": PAPER_SCENES_PIXEL,
+        "feature": PAPER_SCENES_FEATURE,
+    },
+    "segmentation/fast": {
+        "source": FAST_SCENES_CLASSIFIER,
+        "pixel": FAST_SCENES_PIXEL,
+        "feature": FAST_SCENES_FEATURE,
+    },
+    "segmentation/smoke": {
+        "source": SMOKE_SCENES_CLASSIFIER,
+        "pixel": SMOKE_SCENES_PIXEL,
+        "feature": SMOKE_SCENES_FEATURE,
+    },
+}
+
+CYCADA_PRESETS = _presets("source", "pixel", "feature", of=_ALL)
+ADDA_PRESETS = _presets("source", "feature", of=_ALL)
+SOURCE_ONLY_PRESETS = _presets("source", of=_ALL)

@@ -28,7 +28,7 @@ DRIVER = """
     import json, os, signal, sys
     from pathlib import Path
 
-    import bench.context, bench.run, bench.sweep
+    import bench.context, bench.outputs, bench.run, bench.sweep
     from bench import cli
     from bench.progress import Progress
 
@@ -39,7 +39,7 @@ DRIVER = """
             os.kill(os.getpid(), signal.SIGKILL)
 
         if point == "scoring":
-            bench.run.score_outputs = kill
+            bench.outputs.score_outputs = kill
         elif point == "writing":
             save = bench.context.torch.save
             seen = []

@@ -17,7 +17,7 @@ from torch import nn
 
 from bench.errors import BenchError, DivergedError
 from bench.request import Request
-from bench.score import predict
+from bench.predict import predict
 from bench.sweep import sweep
 from bench.task import Images
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,25 +12,29 @@ from hypothesis import strategies as st
 from bench import select
 from bench.errors import BenchError
 
-
-def with_accuracy(correct: int) -> np.ndarray:
-    return np.array([[correct, 100 - correct], [0, 0]])
-
-
+# Any object stands for a matrix here: a rule knows it by its quality alone.
 CHECKPOINTS = st.dictionaries(st.integers(1, 10**6), st.integers(0, 100), min_size=1)
+
+
+def good(matrix: int) -> float:
+    return matrix / 100
 
 
 @given(CHECKPOINTS)
 def test_last_takes_the_end_of_the_budget_whatever_the_scores(correct: dict[int, int]) -> None:
-    kept = {step: with_accuracy(right) for step, right in correct.items()}
-    assert select.rule("last").choose(kept) == max(correct)
+    assert select.rule("last").choose(correct, good) == max(correct)
 
 
 @given(CHECKPOINTS)
 def test_oracle_takes_the_best_and_of_equals_the_earliest(correct: dict[int, int]) -> None:
-    kept = {step: with_accuracy(right) for step, right in correct.items()}
     best = [step for step, right in correct.items() if right == max(correct.values())]
-    assert select.rule("oracle").choose(kept) == min(best)
+    assert select.rule("oracle").choose(correct, good) == min(best)
+
+
+def test_oracle_takes_what_it_is_told_is_better() -> None:
+    kept = {300: "poor", 600: "good", 900: "nothing was scored"}
+    assert select.rule("oracle").choose(kept, {"good": 0.2, "poor": 0.1}.get) == 600
+    assert select.rule("oracle").choose(kept, {"good": 0.1, "poor": 0.2}.get) == 300
 
 
 def test_only_the_oracle_looks_at_target_labels_and_it_is_not_the_default() -> None:

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.data import store
+from bench.data.domain import Scenes
 from bench.data.store import FileReport
 from bench.errors import BenchError, MissingDataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from bench.data.domain import DataFile, Domain
 
@@ -34,61 +35,102 @@ def default_root() -> Path:
     return Path(platformdirs.user_cache_dir("cycada-bench", appauthor=False))
 
 
-def files_of(domain: Domain) -> tuple[DataFile, ...]:
-    """Return the files that a domain reads; none if it is embedded."""
+def files_of(domain: Domain | Scenes) -> tuple[DataFile, ...]:
+    """Return the files that a domain reads; none if it is embedded or one of large images."""
     return tuple(getattr(domain, "files", ()))
 
 
-def status(domains: Mapping[str, Domain], root: Path) -> list[FileReport]:
-    """Report whether each file is there, at a glance: no file is read."""
-    return _reports(domains, root, store.glance)
+def status(domains: Mapping[str, Domain | Scenes], root: Path) -> list[FileReport]:
+    """Report whether each file is there, at a glance: no file is read.
+
+    Of a domain of large images, whether they are there in the right number and pairs.
+    """
+    return _reports(domains, root, store.glance, thorough=False)
 
 
-def verify(domains: Mapping[str, Domain], root: Path) -> list[FileReport]:
-    """Report whether each file is sound: every file is read and its checksum compared."""
-    return _reports(domains, root, store.inspect)
+def verify(domains: Mapping[str, Domain | Scenes], root: Path) -> list[FileReport]:
+    """Report whether each file is sound: every file is read and its checksum compared.
+
+    Large images have no known checksum: whether each can be decoded, has the right size, and
+    its label map none but known values. Only what is wrong with them is reported.
+    """
+    return _reports(domains, root, store.inspect, thorough=True)
 
 
-def missing(domain: Domain, root: Path) -> list[str]:
-    """Return a sentence for each file of `domain` that is absent or damaged; [] if all is well."""
-    name = type(domain).__name__.lower()
-    reports = [store.inspect(root, file, name) for file in files_of(domain)]
+def missing(domain: Domain | Scenes, root: Path) -> list[str]:
+    """Return a sentence for each file of `domain` that is absent or damaged; [] if all is well.
+
+    Large images are looked at in passing, as by `status`.
+    """
+    if isinstance(domain, Scenes):
+        reports = list(domain.inspect(root, thorough=False))
+    else:
+        name = type(domain).__name__.lower()
+        reports = [store.inspect(root, file, name) for file in files_of(domain)]
     return [report.detail for report in reports if not report.usable]
 
 
-def fetch(domains: Mapping[str, Domain], root: Path, *, offline: bool = False) -> list[FileReport]:
-    """Download every file that is absent or damaged, and report on all of them.
+def fetch(
+    domains: Mapping[str, Domain | Scenes],
+    root: Path,
+    *,
+    offline: bool = False,
+    required: bool = True,
+) -> list[FileReport]:
+    """Download or generate every file that is absent or damaged, and report on all of them.
 
     A file appears in the data folder only after its checksum has been verified; a sound one is
-    not touched.
+    not touched. Large images that a user must place are only looked at, as by `status`; unless
+    `required`, it is no error if they are not there.
 
     Raises:
         MissingDataError: a file cannot be had: no network, no mirror with the right content, no
             address to get it from, or `offline`.
         BenchError: the data folder cannot be written.
     """
+    unplaced = []
     for name, domain in domains.items():
+        if isinstance(domain, Scenes):
+            domain.prepare(root)
+            unplaced += _few(missing(domain, root), name)
+            continue
         for file in files_of(domain):
             report = store.inspect(root, file, name)
             if not report.usable:
                 if offline or not file.urls:
                     raise MissingDataError(report.detail)
                 _download(root, file, name)
-    return verify(domains, root)
+    if unplaced and required:
+        raise MissingDataError(" ".join(unplaced))
+    return _reports(domains, root, store.inspect, thorough=False)
 
 
 def _reports(
-    domains: Mapping[str, Domain],
+    domains: Mapping[str, Domain | Scenes],
     root: Path,
     look: Callable[[Path, DataFile, str], FileReport],
+    *,
+    thorough: bool,
 ) -> list[FileReport]:
     reports = []
     for name, domain in domains.items():
+        if isinstance(domain, Scenes):
+            reports += domain.inspect(root, thorough=thorough)
+            continue
         files = files_of(domain)
         reports += [look(root, file, name) for file in files]
         if not files:
             reports.append(FileReport(name, "", "embedded"))
     return reports
+
+
+def _few(sentences: Sequence[str], name: str) -> list[str]:
+    """Return the first sentences and the last, and how to see the others."""
+    few = 4
+    if len(sentences) <= few:
+        return list(sentences)
+    left = f"And {len(sentences) - few:,} more: `bench data status {name}` names them."
+    return [*sentences[: few - 1], left, sentences[-1]]
 
 
 def _download(root: Path, file: DataFile, domain: str) -> None:

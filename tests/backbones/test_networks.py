@@ -1,4 +1,4 @@
-"""LeNet and DTN against a second writing of them, and what every backbone promises."""
+"""LeNet and DTN against a second writing of them, and what every classifier promises."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bench.errors import BenchError
 
 FEATURES = {"lenet": 500, "dtn": 512}
 
-each = pytest.mark.parametrize("name", backbones.names())
+each = pytest.mark.parametrize("name", FEATURES)
 
 
 def built(name: str, *, classes: int = 10, channels: int = 3, size: int = 28) -> nn.Module:

@@ -25,7 +25,7 @@ from bench.context import Context
 from bench.data.assemble import build_task, test_images
 from bench.data.labels import test_labels
 from bench.plugins import load_domain
-from bench.score import predict
+from bench.predict import predict
 from bench.seeding import seed_everything
 from bench.stages import StageStore
 from cycada.classifier import Classifier, train_classifier

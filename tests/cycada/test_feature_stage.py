@@ -24,9 +24,9 @@ from cycada.feature_stage import (
     Feature,
     Gate,
     adapt_features,
+    build_discriminator,
     discriminate,
     fool,
-    source_classes,
 )
 
 if TYPE_CHECKING:
@@ -50,10 +50,16 @@ class Linear(nn.Module):
         self.batches: list[Tensor] = []
         self.modes: list[bool] = []
 
-    def forward(self, x: Tensor) -> Tensor:
+    def features(self, x: Tensor) -> Tensor:
         self.batches.append(x.detach())
         self.modes.append(self.training)
-        return self.layer(x.flatten(1))
+        return x.flatten(1)
+
+    def classify(self, f: Tensor) -> Tensor:
+        return self.layer(f)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classify(self.features(x))
 
 
 @pytest.fixture
@@ -242,8 +248,10 @@ def test_a_restored_gate_goes_on(first: list[float], second: list[float], patien
 # ------------------------------------------------------------------ whole steps
 
 
-def test_the_scores_are_counted() -> None:
-    assert source_classes(reference_net(), two_clusters()) == CLASSES
+def test_the_discriminator_is_built_for_the_scores() -> None:
+    built = build_discriminator(reference_net(), two_clusters(), Feature(hidden=7))
+    assert isinstance(built, ScoreDiscriminator)
+    assert [tuple(layer.weight.shape) for layer in built.body[::2]] == [(7, CLASSES), (7, 7), (2, 7)]
 
 
 def test_a_closed_gate_stops_the_network_not_the_discriminator(

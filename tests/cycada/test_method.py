@@ -14,7 +14,7 @@ from baselines.target_only import TargetOnly
 from bench import backbones
 from bench.context import Context
 from bench.hyperparameters import PRESETS, flat, resolve
-from bench.score import predict
+from bench.predict import predict
 from bench.stages import StageStore
 from bench.testing import Shape, tiny_task
 from cycada.classifier import Classifier, train_classifier
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from bench.api import Method
 
-SMALL = Shape(1, 16, 4, "lenet")
+SMALL = Shape(1, (16, 16), 4, "lenet")
 
 LEAN: dict[str, object] = {
     "source.max_steps": 3,

@@ -152,7 +152,7 @@ def patches(monkeypatch: pytest.MonkeyPatch) -> type[Patches]:
 
 def task(size: int = 8, n: int = BATCH) -> Task:
     """Return random images, the source darker (-0.9 to 0.2) than the target (-0.2 to 0.9)."""
-    base = tiny_task(Shape(1, size, CLASSES, "none"), n)
+    base = tiny_task(Shape(1, (size, size), CLASSES, "none"), n)
     # From image to image brighter, so that a classifier of means gives all three labels.
     lift = torch.arange(n, dtype=torch.uint8).view(n, 1, 1, 1) * (144 // n)
     source = LabeledImages(base.source.pixels // 8 + lift, base.source.labels, "source")

@@ -24,8 +24,18 @@ Part = type[Classifier] | type[Feature] | type[Pixel]
 numbers = st.integers(-(10**6), 10**6) | st.floats(-1e6, 1e6)
 
 POSITIVE: dict[Part, tuple[str, ...]] = {
-    Classifier: ("epochs", "max_steps", "batch", "lr"),
-    Feature: ("epochs", "max_steps", "batch", "lr", "discriminator_lr", "hidden"),
+    Classifier: ("epochs", "max_steps", "batch", "lr", "crop"),
+    Feature: (
+        "epochs",
+        "max_steps",
+        "batch",
+        "lr",
+        "discriminator_lr",
+        "hidden",
+        "crop",
+        "gate_window",
+        "gan",
+    ),
     Pixel: (
         "epochs",
         "max_steps",
@@ -33,6 +43,7 @@ POSITIVE: dict[Part, tuple[str, ...]] = {
         "lr",
         "filters",
         "size",
+        "crop",
         "discriminator_filters",
         "discriminator_layers",
         "classifier_lr",
@@ -41,8 +52,14 @@ POSITIVE: dict[Part, tuple[str, ...]] = {
 """What 0 makes meaningless."""
 
 BETWEEN: dict[Part, dict[str, tuple[float, float]]] = {
-    Classifier: {},
-    Feature: {"beta1": (0, 0.9999), "gate": (0, 1), "weight_decay": (0, math.inf)},
+    Classifier: {"momentum": (0, 0.9999), "weight_decay": (0, math.inf)},
+    Feature: {
+        "beta1": (0, 0.9999),
+        "momentum": (0, 0.9999),
+        "gate": (0, 1),
+        "weight_decay": (0, math.inf),
+        "supervised": (0, math.inf),
+    },
     Pixel: {
         "gan_source_to_target": (0, math.inf),
         "gan_target_to_source": (0, math.inf),

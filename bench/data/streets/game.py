@@ -1,0 +1,119 @@
+"""Streets as a game shows them: vivid, clean, hard edges, bright sun and hard shadows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from bench.data.streets import raster
+from bench.data.streets.faces import Material
+from bench.data.streets.street import Manner
+from bench.data.streets.textures import Patch, bricks, mixed, painted, repeat, windows
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bench.data.streets.raster import Singles
+    from bench.data.streets.street import Street
+    from bench.data.streets.textures import Brush
+
+MANNER = Manner()
+"""Wide streets with much green."""
+
+_BLUE = (0.2, 0.46, 0.92)
+_PALE = (0.72, 0.87, 1.0)
+
+
+def rendering(street: Street, size: tuple[int, int], rng: np.random.Generator) -> Image.Image:
+    """Return the street as a picture of `size` (height, width)."""
+    reach = rng.uniform(-1.6, 1.6), rng.uniform(-0.9, 0.9)
+    shown = raster.view(street, (2 * size[0], 2 * size[1]), reach)
+    surfaces = painted(shown, _BRUSHES)
+    sun = np.array([-reach[0], 1.0, -reach[1]]) / (1 + reach[0] ** 2 + reach[1] ** 2) ** 0.5
+    nx, ny, nz = shown.normal
+    facing = nx * np.float32(sun[0]) + ny * np.float32(sun[1]) + nz * np.float32(sun[2])
+    light = np.float32(0.62) + np.float32(0.62) * np.maximum(facing, 0) * ~shown.shadow
+    light[np.isin(shown.material, (Material.SKY, Material.LAMP))] = 1.0
+    picture = surfaces * light[..., None]
+    far = np.where(shown.material == Material.SKY, 0, shown.z * np.float32(1 / 700))
+    picture = mixed(picture, _PALE, np.clip(far, 0, 0.5))
+    # Each part's difference from grey grows by a third: games are colourful.
+    grey = picture.sum(2, keepdims=True) * np.float32(1 / 3)
+    picture = grey + (picture - grey) * np.float32(1.3)
+    small = (picture.clip(0, 1) * np.float32(255)).astype(np.uint8)
+    reduced = Image.fromarray(small).reduce(2)
+    return reduced.filter(ImageFilter.UnsharpMask(1, 70, 0))
+
+
+def _sky(patch: Patch) -> Singles:
+    height = np.clip(patch.up * np.float32(2.2), 0, 1)
+    blue = mixed(np.tile(np.float32(_PALE), (len(height), 1)), _BLUE, height)
+    clouds = np.clip(patch.noise(5, 9.0, 3.5) * 4 - np.float32(2.3), 0, 1)
+    return mixed(blue, (1.0, 1.0, 1.0), clouds * np.float32(0.85))
+
+
+def _asphalt(patch: Patch) -> Singles:
+    return patch.colour * (0.94 + 0.12 * patch.noise(5, 0.25))[:, None]
+
+
+def _paving(patch: Patch) -> Singles:
+    joint = (repeat(patch.u, 1.0) < 0.07) | (repeat(patch.v, 1.0) < 0.07)  # noqa: PLR2004
+    return patch.colour * (1 - 0.3 * joint * patch.sharp(0.4))[:, None]
+
+
+def _grass(patch: Patch) -> Singles:
+    return patch.colour * (0.8 + 0.4 * patch.noise(3, 0.15))[:, None]
+
+
+def _leaf(patch: Patch) -> Singles:
+    # Three clear tones, as if painted with a stamp of leaves.
+    tone = np.floor(patch.noise(2, 0.11) * np.float32(2.99)) * np.float32(0.5)
+    return patch.colour * (0.65 + 0.65 * tone)[:, None]
+
+
+def _facade(patch: Patch) -> Singles:
+    panel = (repeat(patch.u, 3.0) < 0.025) | (repeat(patch.v, 3.0) < 0.03)  # noqa: PLR2004
+    face = patch.colour * (1.06 - 0.3 * panel * patch.sharp(0.5))[:, None]
+    across, up, which = windows(patch, (2.2, 4.2), 3.0)
+    inside = np.maximum(np.abs(across), np.abs(up))
+    sill = (inside < 1.18) & (patch.v > 0.8)  # noqa: PLR2004
+    face = mixed(face, (0.93, 0.92, 0.9), sill * np.float32(0.8))
+    pane = np.stack(
+        [0.12 + 0.2 * which, 0.25 + 0.25 * which + 0.08 * up, 0.45 + 0.3 * which + 0.1 * up], axis=1
+    )
+    hole = ((inside < 1) & (patch.v > 0.8)).astype(np.float32)  # noqa: PLR2004
+    return mixed(face, pane, hole)
+
+
+def _roof(patch: Patch) -> Singles:
+    return patch.colour * (1 - 0.25 * (repeat(patch.v, 0.5) < 0.2) * patch.sharp(0.5))[:, None]  # noqa: PLR2004
+
+
+def _stone(patch: Patch) -> Singles:
+    return patch.colour * (1 - 0.28 * bricks(patch, 1.2, 0.5, 0.06) * patch.sharp(0.3))[:, None]
+
+
+def _paint(patch: Patch) -> Singles:
+    gloss = np.clip(repeat(patch.v * np.float32(0.55), 1.0) - np.float32(0.35), 0, 1)
+    return patch.colour + (0.32 * gloss)[:, None]
+
+
+def _glass(patch: Patch) -> Singles:
+    shine = repeat(patch.v * np.float32(0.9) + patch.u * np.float32(0.3), 1.0) > 0.6  # noqa: PLR2004
+    return mixed(patch.colour * np.float32(1.4), (0.45, 0.65, 0.9), shine * np.float32(0.45) + 0.1)
+
+
+_BRUSHES: Mapping[Material, Brush] = {
+    Material.SKY: _sky,
+    Material.ASPHALT: _asphalt,
+    Material.PAVING: _paving,
+    Material.GRASS: _grass,
+    Material.LEAF: _leaf,
+    Material.FACADE: _facade,
+    Material.ROOF: _roof,
+    Material.STONE: _stone,
+    Material.PAINT: _paint,
+    Material.GLASS: _glass,
+}

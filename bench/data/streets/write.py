@@ -1,0 +1,196 @@
+"""Writing street scenes to disk, in the folder layouts of GTA5 and of Cityscapes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from filelock import FileLock
+from PIL import Image
+
+from bench.classes import CITYSCAPES
+from bench.data.scenes import shown
+from bench.data.streets import camera, game
+from bench.data.streets.raster import label_map
+from bench.data.streets.street import street
+from bench.errors import BenchError
+from bench.files import write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+Rendering = Literal["game", "camera"]
+
+GENERATOR = 1
+"""Raise this when a change makes other scenes; trees of another version are written anew."""
+
+SIZE = (128, 256)
+"""Height and width of the pictures."""
+
+COUNTS: dict[Rendering, dict[str, int]] = {
+    "game": {"train": 600},
+    "camera": {"train": 600, "val": 150},
+}
+"""Pictures of each split."""
+
+CITIES = {"train": ("altbruck", "feldhain", "kesselau", "rohrwick"), "val": ("lindau", "oststein")}
+"""What the camera's made-up cities are called."""
+
+MANIFEST = "manifest.json"
+"""Which version of the generator wrote a tree, and how many bytes each of its files has."""
+
+_RENDERINGS = {"game": (1, game), "camera": (2, camera)}
+_SPLITS = {"train": 1, "val": 2}
+
+
+@dataclass(frozen=True)
+class Item:
+    """One picture of a tree: its split and number, and where its two files go."""
+
+    split: str
+    number: int
+    image: str
+    label: str
+
+
+def scene(
+    rendering: Rendering, split: str, number: int, size: tuple[int, int] = SIZE
+) -> tuple[Image.Image, NDArray[np.uint8]]:
+    """Return a picture and its label map of Cityscapes' ids, uint8 (h, w).
+
+    A function of its arguments alone. No two of them show the same street.
+
+    >>> image, ids = scene("game", "train", 3)
+    >>> image.size, image.mode, ids.shape, bool((ids == 7).any())
+    ((256, 128), 'RGB', (128, 256), True)
+    """
+    seed, how = _RENDERINGS[rendering]
+    rng = np.random.default_rng((20_180_703, seed, _SPLITS[split], number))
+    made = street(rng, how.MANNER)
+    return how.rendering(made, size, rng), label_map(made, size)
+
+
+def items(rendering: Rendering) -> list[Item]:
+    """Return all pictures of a tree, named as in GTA5 ("game") or Cityscapes ("camera").
+
+    >>> items("camera")[0].image
+    'leftImg8bit/train/altbruck/altbruck_000000_000019_leftImg8bit.png'
+    """
+    return [
+        _named(rendering, split, number, count)
+        for split, count in COUNTS[rendering].items()
+        for number in range(count)
+    ]
+
+
+def _named(rendering: Rendering, split: str, number: int, count: int) -> Item:
+    if rendering == "game":
+        name = f"{number + 1:05d}.png"
+        return Item(split, number, f"images/{name}", f"labels/{name}")
+    each = -(-count // len(CITIES[split]))
+    city = CITIES[split][number // each]
+    frame = f"{split}/{city}/{city}_{number % each:06d}_000019"
+    image, label = f"leftImg8bit/{frame}_leftImg8bit.png", f"gtFine/{frame}_gtFine_labelIds.png"
+    return Item(split, number, image, label)
+
+
+def prepare(folder: Path, rendering: Rendering) -> None:
+    """Write a tree into `folder`, unless it is there, complete and of this version.
+
+    Readers see no tree or all of it. Only files that an earlier version wrote are replaced.
+
+    Raises:
+        BenchError: the folder cannot be written to, or holds files that are not ours.
+    """
+    if _complete(folder):
+        return
+    with _explained(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.parent / f".{folder.name}.lock"):
+            if _complete(folder):  # by another process, while this one waited
+                return
+            _refuse_strangers(folder)
+            # Nobody else writes here while the lock is held: what lies there was interrupted.
+            partial = folder.parent / f".{folder.name}.partial"
+            shutil.rmtree(partial, ignore_errors=True)
+            try:
+                _write(partial, rendering)
+                if folder.exists():
+                    shutil.rmtree(folder)
+                partial.rename(folder)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write(folder: Path, rendering: Rendering) -> None:
+    """Write all pictures, then the manifest."""
+    planned = items(rendering)
+    palette = np.zeros((256, 3), dtype=np.uint8)
+    for known in CITYSCAPES.labels:
+        palette[known.id] = known.colour
+    for item in planned:
+        for name in (item.image, item.label):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    sizes: dict[str, int] = {}
+    for item in shown(planned, f"drawing streets ({rendering})", len(planned)):
+        image, ids = scene(rendering, item.split, item.number)
+        label = Image.fromarray(ids)
+        if rendering == "game":  # as in GTA5: values are ids, and the palette shows their colours
+            label.putpalette(palette.tobytes())
+        for name, picture in ((item.image, image), (item.label, label)):
+            picture.save(folder / name, compress_level=3)
+            sizes[name] = (folder / name).stat().st_size
+    write_json(folder / MANIFEST, {"generator": GENERATOR, "bytes": sizes})
+
+
+def _complete(folder: Path) -> bool:
+    """Return whether a tree of this version is there with all of its files."""
+    manifest = _manifest(folder)
+    return manifest.get("generator") == GENERATOR and all(
+        _size(folder / name) == size for name, size in manifest["bytes"].items()
+    )
+
+
+def _manifest(folder: Path) -> dict[str, object]:
+    try:
+        return json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
+
+
+def _refuse_strangers(folder: Path) -> None:
+    """Raise BenchError if a folder that is to be replaced holds anything that we did not write."""
+    ours = {MANIFEST, *_manifest(folder).get("bytes", ())}
+    for path in sorted(folder.rglob("*")):
+        if not path.is_dir() and path.relative_to(folder).as_posix() not in ours:
+            raise BenchError(
+                f"{path} is not a file of the generated street scenes, which are to be written"
+                f" anew to {folder}. Move it away, and everything else there that is yours."
+            )
+
+
+@contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    """Turn a refusal of the file system into a sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise BenchError(
+            f"The street scenes cannot be written to {folder} ({error.strerror or error})."
+            " They need 60 MB in a data folder that you may write to: choose one with --data or"
+            " BENCH_DATA."
+        ) from error

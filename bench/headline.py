@@ -1,0 +1,93 @@
+"""The figures that a run is judged by: which, and from which part of its confusion matrix.
+
+What to measure follows from the *shift* in a run's configuration: it names the task and, for
+segmentation, the protocol, which says what classes a matrix has and which of them mIoU averages.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench import metrics
+from bench.classes import Protocol, protocol
+from bench.errors import BenchError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bench.metrics import Confusion
+
+METRICS: Mapping[str, tuple[str, ...]] = {
+    "classification": ("accuracy",),
+    "segmentation": ("miou", "fwiou", "pixel_accuracy"),
+}
+"""By task: what is measured. Rows are ranked by the first, and rules that look at scores maximise
+it."""
+
+
+def ranked_by(shift: Mapping[str, Any]) -> str:
+    """Return the name of the metric by which runs on `shift` are ranked.
+
+    >>> ranked_by({"name": "mnist2usps"}), ranked_by({"task": "segmentation"})
+    ('accuracy', 'miou')
+    """
+    return METRICS[_task(shift)][0]
+
+
+def figures_of(matrix: Confusion, shift: Mapping[str, Any]) -> dict[str, float | None]:
+    """Return what was measured, by metric: fractions, or None where nothing was.
+
+    Args:
+        matrix: int64 (k, k), rows = ground truth; for segmentation over the protocol's classes.
+        shift: as a run's configuration holds it: "task" (absent: classification), "protocol".
+
+    Raises:
+        BenchError: the protocol is unknown, or has another number of classes.
+
+    >>> figures_of(np.array([[3, 1], [0, 4]]), {"protocol": "full"})
+    {'accuracy': 0.875}
+    """
+    if _task(shift) == "classification":
+        return {"accuracy": metrics.accuracy(matrix)}
+    played = _played(matrix, shift)
+    averaged = [played.classes.names.index(name) for name in played.averaged]
+    return {
+        "miou": metrics.mean_iou(matrix, classes=averaged),
+        "fwiou": metrics.frequency_weighted_iou(matrix),
+        "pixel_accuracy": metrics.pixel_accuracy(matrix),
+    }
+
+
+def quality(matrix: Confusion, shift: Mapping[str, Any]) -> float | None:
+    """Return the figure by which runs are ranked: the higher, the better."""
+    return figures_of(matrix, shift)[ranked_by(shift)]
+
+
+def class_ious(matrix: Confusion, shift: Mapping[str, Any]) -> dict[str, float | None]:
+    """Return the IoU of every class of a segmentation, in the order of its protocol.
+
+    None for a class that occurs neither in ground truth nor in predictions. Empty for a
+    classification. Raises as `figures_of` does.
+    """
+    if _task(shift) == "classification":
+        return {}
+    names = _played(matrix, shift).classes.names
+    values = metrics.iou(matrix)
+    return {n: None if np.isnan(v) else float(v) for n, v in zip(names, values, strict=True)}
+
+
+def _task(shift: Mapping[str, Any]) -> str:
+    return str(shift.get("task", "classification"))  # records from before segmentation lack it
+
+
+def _played(matrix: Confusion, shift: Mapping[str, Any]) -> Protocol:
+    played = protocol(shift["protocol"])
+    if len(matrix) != len(played.classes):
+        message = (
+            f"expected a confusion matrix of the {len(played.classes)} classes of protocol"
+            f" {played.name}, got {len(matrix)}"
+        )
+        raise BenchError(message)
+    return played

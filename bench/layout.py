@@ -1,0 +1,230 @@
+"""What a leaderboard says to its readers, in plain text, before a format escapes it.
+
+Per cent, rounded; one table a shift and its conditions, with smaller parts beneath it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench.cells import (
+    DASH,
+    NAMES,
+    OTHERS,
+    facts_of,
+    line_of,
+    marker,
+    method_of,
+    note_of,
+    percent,
+    tenths,
+    title_of,
+)
+from bench.classes import PROTOCOLS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from bench.row import Row
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Cells in columns, each column "l"eft, "r"ight or "c"entred."""
+
+    columns: str
+    head: tuple[str, ...]
+    lines: list[tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A table beneath the main one, with a sentence on how to read it."""
+
+    title: str
+    about: str
+    grid: Grid
+
+
+@dataclass(frozen=True)
+class Table:
+    """All that is said of one shift under one set of conditions."""
+
+    title: str
+    facts: list[str]
+    warning: str | None
+    grid: Grid
+    notes: list[str]
+    parts: list[Part]
+
+
+_SPREAD = (
+    "how far another set of seeds might lie, not another set of test images. Seeds: finished of"
+    " attempted; a row with seeds that did not finish has no rank. A rank is no test. Every method"
+    " trains on nine tenths of the source's training images; the last tenth is held out for"
+    " validation. Wall time: training, a seed; a stage that several methods share counts in full"
+    " for each."
+)
+
+_LEGENDS = {
+    "accuracy": (
+        "Accuracy on the target's test set in per cent: mean \u00b1 sample standard deviation over"
+        f" the seeds that finished, and the 95 % interval of the mean (Student's t): {_SPREAD}"
+        " Difference: ours minus published, in percentage points, only where protocol, backbone"
+        " and initial weights match."
+    ),
+    "miou": (
+        "Scores on the target's test images (of Cityscapes: its validation images) in per cent, at"
+        " the label maps' own resolution: mean \u00b1 sample standard deviation over the seeds that"
+        " finished. mIoU is the mean over the protocol's classes that occur in ground truth or"
+        " predictions; fwIoU weights each class by its pixels. Rows are ranked by mIoU, and"
+        f" interval, published and difference are of mIoU. 95 % interval of the mean (Student's t):"
+        f" {_SPREAD} Difference: ours minus published, in percentage points, only where protocol,"
+        " backbone and initial weights match."
+    ),
+}
+
+
+def legends(rows: Sequence[Row]) -> list[str]:
+    """Return how to read the tables of `rows`: a paragraph for each kind of task in them."""
+    return [_LEGENDS[metric] for metric in dict.fromkeys(row.metric for row in rows)]
+
+
+def tables(rows: Sequence[Row]) -> list[Table]:
+    """Group rows into tables; published rows join every table of their shift that lacks them."""
+    ours: dict[tuple[str, ...], list[Row]] = {}
+    published: dict[str, list[Row]] = {}
+    for row in rows:
+        if row.rule is None:
+            published.setdefault(row.shift, []).append(row)
+        else:
+            ours.setdefault(row.section, []).append(row)
+    found = []
+    for shift in dict.fromkeys(row.shift for row in rows):
+        sections = [part for key, part in ours.items() if key[0] == shift]
+        found += [_table(part, published.get(shift, ())) for part in sections or [[]]]
+    return found
+
+
+def lacking(ours: Sequence[Row], published: Iterable[Row]) -> list[Row]:
+    """Return the published rows that one table of ours must add.
+
+    Those are the rows that stand beside none of ours. Where a publication has one row for each of
+    several backbones, the table takes the row of its own backbone, or all of them if it has none.
+    """
+    rows = list(published)
+    backbone = ours[0].backbone if ours else None
+    beside = {row.published_label for row in ours}
+    own = {row.published_label for row in rows if row.published_backbone == backbone}
+    return [
+        row
+        for row in rows
+        if row.published_label not in beside
+        and (row.published_backbone == backbone or row.published_label not in own)
+    ]
+
+
+def _table(ours: list[Row], published: Iterable[Row]) -> Table:
+    others = _told_apart(lacking(ours, published))
+    every = [*ours, *others]
+    conditions = ours[0] if ours else None
+    notes: list[str] = []
+    lines, rank = [], 0
+    for row in ours:
+        ranked = row.learns_from != "target" and row.complete
+        rank += ranked
+        lines.append(line_of(row, conditions, str(rank) if ranked else "", notes))
+    lines += [line_of(row, conditions, "", notes) for row in others]
+    title, facts, warning = f"{every[0].shift}: published figures only", [], None
+    if ours:
+        title, facts = title_of(ours[0]), facts_of(ours)
+        if ours[0].chosen_on_test_labels:
+            warning = (
+                f"Not a fair result: the rule '{ours[0].rule}' chose every checkpoint by the"
+                " target's test labels. An upper bound, compared with no published figure."
+            )
+    sources = dict.fromkeys(row.published_source for row in every if row.published_source)
+    facts += [f"Published: {'; '.join(sources)}"] if sources else []
+    metric = every[0].metric
+    more = tuple(NAMES[other] for other in OTHERS[metric])
+    head = (
+        *("#", "Method", NAMES[metric], "95 % interval", *more, "Seeds", "Steps", "Wall time"),
+        *("Published", "Difference"),
+    )
+    columns = "rlrc" + "r" * (len(head) - 4)
+    parts = [part for part in (_by_class(every, conditions, notes), _by_stage(ours)) if part]
+    return Table(title, facts, warning, Grid(columns, head, lines), notes, parts)
+
+
+def _told_apart(published: list[Row]) -> list[Row]:
+    """Return published rows; where two have one name, the name says on which backbone."""
+    labels = [row.label for row in published]
+    return [
+        dataclasses.replace(row, label=f"{row.label}, {row.published_backbone}")
+        if labels.count(row.label) > 1
+        else row
+        for row in published
+    ]
+
+
+# ------------------------------------------------------------------ beneath the main table
+
+
+def _by_class(rows: list[Row], table: Row | None, notes: list[str]) -> Part | None:
+    """Return the IoU of each class, one column a class, as in Table 4 of the CyCADA paper."""
+    others = OTHERS[rows[0].metric]
+    ours = [name for row in rows for name in row.classes]
+    names = list(dict.fromkeys(ours or [name for r in rows for name in r.published_classes]))
+    if not others or not (names or any(row.published_others for row in rows)):
+        return None
+    lines = []
+    for row in rows:
+        if row.rule is not None:
+            values = [row.classes.get(name, {}).get("mean") for name in names]
+            values += [row.mean, *(row.others.get(other, {}).get("mean") for other in others)]
+            lines.append((method_of(row), *map(tenths, values)))
+        if row.published is not None:
+            values = [row.published_classes.get(name) for name in names]
+            values += [row.published, *(row.published_others.get(other) for other in others)]
+            # The same note, and so the same number, as in the main table.
+            mark = marker(notes, note) if (note := note_of(row, table)) else ""
+            lines.append((f"{row.label} (published){mark}", *map(tenths, values)))
+    about = (
+        "In per cent: ours are means over the seeds that finished (JSON has each spread), published"
+        f" figures stand as printed. {DASH}: the class does not occur, or no figure was printed."
+    )
+    left_out = _left_out(rows[0].protocol)
+    if ours and left_out:
+        about += f" mIoU leaves out {', '.join(left_out)}."
+    head = ("Method", *names, *(NAMES[metric] for metric in (rows[0].metric, *others)))
+    title = "IoU by class" if names else "All scores"
+    return Part(title, about, Grid("l" + "r" * (len(head) - 1), head, lines))
+
+
+def _left_out(protocol: str) -> list[str]:
+    """Return the classes that a protocol's mIoU does not average."""
+    if protocol not in PROTOCOLS:
+        return []
+    played = PROTOCOLS[protocol]
+    return [name for name in played.classes.names if name not in played.averaged]
+
+
+def _by_stage(rows: list[Row]) -> Part | None:
+    """Return a line for each method of which more than one stage was scored."""
+    several = [row for row in rows if len(row.stages) > 1]
+    if not several:
+        return None
+    names = list(dict.fromkeys(stage["stage"] for row in several for stage in row.stages))
+    lines = []
+    for row in several:
+        cells = {s["stage"]: percent(s["mean"], s["std"], 2) for s in row.stages}
+        reported = percent(row.mean, row.std, 2)
+        lines.append((row.label, *(cells.get(name, "") for name in names), reported))
+    head = ("Method", *names, f"reported ({several[0].rule})")
+    about = (
+        f"{NAMES[several[0].metric]} of each stage's own network on the same test images: a"
+        " diagnosis of where a gain comes from. Nothing was chosen by it."
+    )
+    return Part("Stage by stage", about, Grid("l" + "r" * (len(head) - 1), head, lines))

@@ -1,0 +1,221 @@
+"""What is asked of a trial's networks once training has ended: predictions, logits, pictures."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from bench import figures
+from bench.api import Translator
+from bench.classes import protocol
+from bench.predict import predict, predict_maps, sample_scores
+from bench.records import Confusions
+from bench.score import read_map, save_maps, save_outputs, score_maps, score_outputs
+from bench.stages import load_weights
+from bench.task import Images, to_bytes
+
+if TYPE_CHECKING:
+    import numpy as np
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from torch import Tensor, nn
+
+    from bench.context import Context
+    from bench.material import Material
+    from bench.suites import Shift
+    from bench.task import Task
+
+KEPT_TARGET_IMAGES = 2000
+"""Target training images whose logits each checkpoint keeps, for selection without labels."""
+
+KEPT_TARGET_SCENES = 64
+"""The same where there is one class a pixel; of each, some hundred positions are kept."""
+
+PICTURED = 12
+"""Images a translation figure shows in each direction."""
+
+PICTURED_SCENES = 4
+"""The same for large images, and how many predictions are shown beside the ground truth."""
+
+
+@dataclass(frozen=True, eq=False)
+class Networks:
+    """The networks of a finished trial that are scored."""
+
+    folder: Path
+    context: Context
+    network: nn.Module
+
+    def all(self) -> Iterator[tuple[str, nn.Module]]:
+        """Yield (name, network): checkpoints of the last stage, then each stage's own result.
+
+        Checkpoints are one network with changing weights: use each before asking for the next.
+        """
+        for step, weights in self._candidates().items():
+            if weights is not None:
+                load_weights(self.network, weights)
+            yield f"checkpoint-{step:08d}", self.network
+        for stage in self.context.stages:
+            if hasattr(stage.module, "classify"):
+                yield f"stage-{stage.name}", stage.module
+
+    def _candidates(self) -> dict[int, Path | None]:
+        """Return {step: weights} of the checkpoints; None for the network as it is."""
+        final = self.context.stages[-1] if self.context.stages else None
+        if final is None or final.module is not self.network:
+            return {self.context.steps_taken: None}
+        # Not "*": a kill may have left a hidden temporary file.
+        found = {int(p.stem): p for p in (final.folder / "checkpoints").glob("[0-9]*.safetensors")}
+        if not found:
+            return {final.steps: None}
+        copied: dict[int, Path | None] = {}
+        for step, path in sorted(found.items()):
+            copied[step] = self.folder / "checkpoints" / path.name
+            _link(path, self.folder / "checkpoints" / path.name)
+        return copied
+
+
+def score_images(networks: Networks, material: Material) -> Confusions:
+    """Save every network's predictions of the test images, one class an image, and score them."""
+    outputs: dict[str, np.ndarray] = {}
+    task = material.task
+    kept = _first(task.target, KEPT_TARGET_IMAGES)
+    for name, network in networks.all():
+        logits = predict(network, material.test, task.classes)
+        outputs[f"predictions/{name}"] = logits.argmax(1).to(torch.int16).numpy()
+        if name.startswith("checkpoint-"):
+            outputs[f"target_logits/{name}"] = predict(network, kept, task.classes).numpy()
+    save_outputs(networks.folder, outputs)
+    return _sorted(score_outputs(networks.folder, material.target, material.root))  # type: ignore[arg-type]
+
+
+def score_scenes(
+    networks: Networks, material: Material, shift: Shift
+) -> tuple[Confusions, list[np.ndarray]]:
+    """Do the same with one class a pixel; return also the ground truths for pictures."""
+    outputs: dict[str, np.ndarray] = {}
+    task, classes = material.task, protocol(shift.protocol).classes
+    kept = _first(task.target, KEPT_TARGET_SCENES)
+    names = []
+    for name, network in networks.all():
+        sizes = material.sizes or []
+        maps = predict_maps(network, material.test, task.classes, sizes)
+        save_maps(networks.folder, name, maps, classes)
+        names.append(name)
+        if name.startswith("checkpoint-"):
+            scores = sample_scores(network, kept, task.classes)
+            outputs[f"target_logits/{name}"] = scores.numpy()
+    save_outputs(networks.folder, outputs)
+    matrices, truths = score_maps(
+        networks.folder,
+        names,
+        material.target,  # type: ignore[arg-type]
+        material.root,
+        shift.protocol,
+        keep=PICTURED_SCENES,
+    )
+    return _sorted(matrices), truths
+
+
+def _first(images: Images, count: int) -> Images:
+    """Return the first `count` of the images, in memory."""
+    if isinstance(images.pixels, torch.Tensor):
+        return Images(images.pixels[:count], images.role)
+    few = torch.arange(min(count, len(images)))
+    return Images(images.pixels.index_select(0, few), images.role)
+
+
+def _sorted(scored: Mapping[str, np.ndarray]) -> Confusions:
+    """Return confusion matrices by where their networks come from."""
+    return Confusions(
+        {int(n.removeprefix("checkpoint-")): m for n, m in scored.items() if n[0] == "c"},
+        {n.removeprefix("stage-"): m for n, m in scored.items() if n[0] == "s"},
+    )
+
+
+def _link(source: Path, target: Path) -> None:
+    """Make `source` available at `target` without a second copy where the file system can."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+# ------------------------------------------------------------------ pictures
+
+
+def draw(
+    networks: Networks,
+    confusions: Confusions,
+    material: Material,
+    shift: Shift,
+    truths: list[np.ndarray],
+) -> None:
+    """Draw the run's pictures: before and after adaptation, and any translations."""
+    pictures = networks.folder / "figures"
+    stages = networks.context.stages
+    scored = [s.name for s in stages if s.name in confusions.stages]
+    before = scored[0] if len(scored) > 1 else None
+    last = max(confusions.checkpoints)
+    figures.confusion_pair(
+        None if before is None else confusions.stages[before],
+        confusions.checkpoints[last],
+        pictures / "confusion.png",
+    )
+    if material.task.dense:
+        maps = {} if before is None else {f"stage {before}": f"stage-{before}"}
+        maps["prediction"] = f"checkpoint-{last:08d}"
+        _draw_scenes(networks.folder, maps, material, shift, truths)
+    for stage in stages:
+        if isinstance(stage.module, Translator):
+            count = PICTURED_SCENES if material.task.dense else PICTURED
+            triples = translations(stage.module, material.task, count)
+            if material.task.dense:
+                pairs = {name: triple[:2] for name, triple in triples.items()}
+                figures.translation_pairs(pairs, pictures / "translations.png")
+                continue
+            for name, triple in triples.items():
+                figures.translation_triples(*triple, pictures / f"{name}.png")
+
+
+def _draw_scenes(
+    folder: Path,
+    maps: Mapping[str, str],
+    material: Material,
+    shift: Shift,
+    truths: list[np.ndarray],
+) -> None:
+    images = to_bytes(material.test[torch.arange(len(truths))]).cpu()
+    predictions = {
+        title: [read_map(folder, name, number) for number in range(len(truths))]
+        for title, name in maps.items()
+    }
+    classes = protocol(shift.protocol).classes
+    figures.segmentations(images, predictions, truths, classes, folder / "figures" / "scenes.png")
+
+
+@torch.no_grad()
+def translations(
+    translator: Any,  # noqa: ANN401
+    task: Task,
+    count: int,
+) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
+    """Return uint8 (original, translated, reconstructed) of a few images, for both directions."""
+    few = torch.arange(count)
+    device = next(translator.parameters()).device
+    x_s = task.source.images()[few[: len(task.source)].to(device)]
+    x_t = task.target[few[: len(task.target)].to(device)]
+    fake_t, fake_s = translator(x_s), translator.back(x_t)
+    source = (x_s, fake_t, translator.back(fake_t))
+    target = (x_t, fake_s, translator(fake_s))
+    return {
+        "source-to-target": tuple(to_bytes(x).cpu() for x in source),  # type: ignore[dict-item]
+        "target-to-source": tuple(to_bytes(x).cpu() for x in target),  # type: ignore[dict-item]
+    }
