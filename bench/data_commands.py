@@ -51,7 +51,7 @@ def verify(data: DataOption, domains: Domains = None, as_json: JsonOption = Fals
     _show_files(files, as_json=as_json)
     wrong = [file for file in files if not file.usable]
     if wrong:
-        fail(f"{len(wrong)} of {len(files)} entries are missing or broken", USAGE)
+        fail(f"{len(wrong)} of {len(files)} files are missing or broken", USAGE)
 
 
 def _loaded(names: Sequence[str] | None) -> dict[str, Domain | Scenes]:
@@ -62,7 +62,8 @@ def _show_files(files: Sequence[FileReport], *, as_json: bool) -> None:
     show([vars(file) for file in files], ("domain", "state", "path"), as_json=as_json)
     if as_json:
         return
-    # Every file has a story of its own; but of absent ones, one a domain tells it all.
-    stories = {(f.domain, "" if f.state == "absent" else f.path): f for f in files if f.detail}
+    # Every file has a story of its own; but of those, one a domain tells it all.
+    alike = {"absent", "re-encoded"}
+    stories = {(f.domain, "" if f.state in alike else f.path): f for f in files if f.detail}
     for file in stories.values():
         typer.echo(f"\n{file.domain}: {file.detail}")

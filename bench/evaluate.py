@@ -38,6 +38,9 @@ MOST_PIXELS = 1 << 26
 """Of one image. A file of a kilobyte can claim billions; the largest of street scenes, in Mapillary
 Vistas, have some 2^24."""
 
+FEW = 250
+"""Pairs below which the compiled loop takes longer to load than it saves, by measurement."""
+
 GREY, RGB, PALETTE, RGBA = 0, 2, 3, 6
 """PNG's colour types; the only other one, 4, is grey with transparency."""
 
@@ -68,6 +71,7 @@ def evaluate(
         BenchError: files cannot be scored; the message names all of them with the reason.
     """
     truths, predictions = LabelReader(classes, truth_encoding), LabelReader(classes, encoding)
+    compiled = len(pairs) > FEW
     left, turn, stop = iter(enumerate(pairs)), threading.Lock(), threading.Event()
 
     def work() -> tuple[Counts, list[tuple[int, str]]]:
@@ -78,7 +82,7 @@ def evaluate(
             if pair is None:
                 break
             try:
-                total += count_pair(pair, truths, predictions)
+                total += count_pair(pair, truths, predictions, compiled=compiled)
             except BenchError as error:
                 problems.append((number, str(error)))
             on_image()
@@ -98,7 +102,9 @@ def evaluate(
     return sum((total for total, _ in results), Counts.zero(len(classes)))
 
 
-def count_pair(pair: Pair, truths: LabelReader, predictions: LabelReader) -> Counts:
+def count_pair(
+    pair: Pair, truths: LabelReader, predictions: LabelReader, *, compiled: bool
+) -> Counts:
     """Count the pixels of one pair of files, on one thread.
 
     Raises:
@@ -111,9 +117,9 @@ def count_pair(pair: Pair, truths: LabelReader, predictions: LabelReader) -> Cou
             f"{expected[1]}, as {pair.truth} is."
         )
     truth, prediction = truths.read(pair.truth), predictions.read(pair.prediction)
-    k = len(truths.classes)
+    luts, k = (truths.lut, predictions.lut), len(truths.classes)
     try:
-        return count_raw(truth, prediction, truths.lut, predictions.lut, k, threads=1)
+        return count_raw(truth, prediction, *luts, k, threads=1, compiled=compiled)
     except BenchError as error:
         raise BenchError(f"{pair.prediction} against {pair.truth}: {error}") from error
 

@@ -3,8 +3,9 @@
 Counting stored bytes, and looking up what they mean in the few pairs that occur afterwards, takes
 one pass over the pixels whatever the encoding, and misses no value that has no meaning.
 
-The loop is compiled by numba if that is installed, and is otherwise NumPy's bincount; the counts
-are the same. numba keeps what it compiled beside this file, or in its per-user cache.
+The loop is compiled by numba, or is NumPy's bincount where there is no numba, or too little to count
+to be worth loading it; the counts are the same. numba keeps what it compiled beside this file, or in
+its per-user cache.
 """
 
 from __future__ import annotations
@@ -35,7 +36,11 @@ BLOCK = 1 << 18
 
 
 def joint_counts(
-    first: Bytes | Tensor, second: Bytes | Tensor, threads: int | None = None
+    first: Bytes | Tensor,
+    second: Bytes | Tensor,
+    threads: int | None = None,
+    *,
+    compiled: bool = True,
 ) -> NDArray[np.int64]:
     """Count how often each value of one map stands where each value of another does.
 
@@ -43,6 +48,9 @@ def joint_counts(
         first: uint8 of any shape; a NumPy array, or a tensor on any device.
         second: uint8 of as many elements; likewise. If either is on a GPU, so is the work.
         threads: how many CPU threads to use at most; all cores if None.
+        compiled: whether to use the compiled loop, if numba is there. It is ten times faster, but
+            the first use in a process takes half a second, and a second or two if it was never
+            compiled before.
 
     Returns:
         int64 (256, 256): element [a, b] is the number of places with a in `first`, b in `second`.
@@ -54,7 +62,7 @@ def joint_counts(
     for values in (first, second):
         if getattr(values.device, "type", "cpu") != "cpu":
             return joint_counts_on(values.device, first, second)  # type: ignore[arg-type]
-    tally, unit = compiled(), WORD
+    tally, unit = compiled_loop() if compiled else None, WORD
     if tally is None:
         tally, unit = bincount, 1
     one, other = _aligned(np.asarray(first)), _aligned(np.asarray(second))
@@ -88,8 +96,8 @@ def cores() -> int:
 
 
 @functools.cache
-def compiled() -> Tally | None:
-    """Return the compiled loop, or None without numba; the first call takes about a second."""
+def compiled_loop() -> Tally | None:
+    """Return `tally_words`, compiled, or None if there is no numba."""
     try:
         from numba import njit, types  # noqa: PLC0415  only who counts needs it
     except ImportError:

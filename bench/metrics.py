@@ -122,6 +122,7 @@ def count_raw(
     classes: int,
     *,
     threads: int | None = None,
+    compiled: bool = True,
 ) -> Counts:
     """Count the pixels of two maps of values as they are in files.
 
@@ -135,6 +136,7 @@ def count_raw(
         prediction_lut: the same for `prediction`.
         classes: the number of classes k.
         threads: how many CPU threads to use at most; all cores if None.
+        compiled: False for a slower loop that needs no loading, see `bench.kernels.joint_counts`.
 
     Raises:
         BenchError: as in `count`.
@@ -147,7 +149,7 @@ def count_raw(
             "expected ground truth and prediction of one shape,"
             f" got {tuple(truth.shape)} and {tuple(prediction.shape)}"
         )
-    pairs = joint_counts(truth, prediction, threads)
+    pairs = joint_counts(truth, prediction, threads, compiled=compiled)
     _refuse_unknown("ground truth", pairs.sum(axis=1), truth_lut, classes)
     _refuse_unknown("prediction", pairs.sum(axis=0), prediction_lut, classes)
     counts = np.zeros_like(pairs)

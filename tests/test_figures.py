@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from bench.classes import CAMVID, CITYSCAPES, IGNORED, ClassList, Label
 from bench.errors import BenchError
-from bench.figures import FRAME, TILE, confusion_pair, translation_triples
+from bench.figures import (
+    EDGE,
+    FRAME,
+    GAP,
+    HEAD,
+    TILE,
+    WIDTH,
+    confusion_pair,
+    segmentations,
+    translation_pairs,
+    translation_triples,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,6 +103,204 @@ def test_triples_refuse_what_they_cannot_draw(tmp_path: Path, wrong: NDArray[np.
     with pytest.raises(BenchError, match="expected"):
         translation_triples(good, wrong, good, tmp_path / "triples.png")
     assert list(tmp_path.iterdir()) == []
+
+
+# ------------------------------------------------------------------ large images
+
+
+def column_width(columns: int) -> int:
+    return (WIDTH - 2 * EDGE - (columns - 1) * GAP) // columns
+
+
+def tile(
+    picture: NDArray[np.uint8], row: int, column: int, columns: int, height: int
+) -> NDArray[np.uint8]:
+    """Cut out one image of a picture whose images are all `height` high."""
+    wide = column_width(columns)
+    top, left = HEAD + row * (height + GAP), EDGE + column * (wide + GAP)
+    return picture[top : top + height, left : left + wide]
+
+
+def photos(n: int, width: int, height: int = 60, seed: int = 0) -> NDArray[np.uint8]:
+    shape = (n, 3, height, width)
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def maps(n: int, width: int, classes: ClassList, height: int = 60, seed: int = 0) -> Any:
+    """Return random class indices, some of them ignored."""
+    made = np.random.default_rng(seed).integers(0, len(classes) + 1, (n, height, width))
+    return np.where(made == len(classes), IGNORED, made).astype(np.uint8)
+
+
+def coloured(indices: Any, classes: ClassList) -> NDArray[np.uint8]:
+    """Colour a map pixel by pixel."""
+    colours = {**dict(enumerate(classes.colours)), IGNORED: (0, 0, 0)}
+    return np.array([[colours[int(i)] for i in line] for line in indices], dtype=np.uint8)
+
+
+@pytest.mark.parametrize("classes", [CITYSCAPES, CAMVID], ids=lambda classes: classes.name)
+@pytest.mark.parametrize("names", [("prediction",), ("before", "after")], ids=len)
+def test_scenes_stand_beside_their_predictions_and_truth_in_the_palette(
+    tmp_path: Path, names: tuple[str, ...], classes: ClassList
+) -> None:
+    columns = 2 + len(names)
+    wide = column_width(columns)
+    images, truths = photos(2, wide), maps(2, wide, classes, seed=9)
+    predictions = {name: maps(2, wide, classes, seed=i) for i, name in enumerate(names)}
+    given = predictions if len(names) > 1 else predictions["prediction"]
+    segmentations(images, given, truths, classes, tmp_path / "scenes.png")
+    picture = pixels(tmp_path / "scenes.png")
+    assert picture.shape[1] == WIDTH
+    for row in range(2):
+        shown = [tile(picture, row, column, columns, 60) for column in range(columns)]
+        np.testing.assert_array_equal(shown[0], images[row].transpose(1, 2, 0))
+        for part, name in zip(shown[1:-1], names, strict=True):
+            np.testing.assert_array_equal(part, coloured(predictions[name][row], classes))
+        np.testing.assert_array_equal(shown[-1], coloured(truths[row], classes))
+
+
+@pytest.mark.parametrize("classes", [CITYSCAPES, CAMVID], ids=lambda classes: classes.name)
+def test_the_legend_shows_every_colour_beside_a_name(tmp_path: Path, classes: ClassList) -> None:
+    white = np.full((1, 3, 60, column_width(3)), 255, dtype=np.uint8)
+    nothing = np.full((1, 60, column_width(3)), IGNORED)
+    segmentations(white, nothing, nothing, classes, tmp_path / "scenes.png")
+    legend = pixels(tmp_path / "scenes.png")[HEAD + 60 + 2 :]
+    # A class has a swatch 16 pixels square, at the left of 24 pixels or more of paper and text.
+    for colour in (*classes.colours, (0, 0, 0)):
+        hit = (legend == np.array(colour)).all(axis=2)
+        rows, columns = np.nonzero(hit)
+        assert hit.sum() == 16 * 16
+        top, left = rows.min(), columns.min()
+        assert hit[top : top + 16, left : left + 16].all()
+        beside = legend[top : top + 16, left + 20 : left + 100]
+        assert (beside < 160).all(axis=2).any()
+    assert (legend[:, -EDGE:] == 255).all()
+    assert (legend[-4:] == 255).all()
+
+
+def test_labels_are_never_smoothed_and_take_the_size_of_the_image(tmp_path: Path) -> None:
+    images, indices = photos(1, 300, 200), maps(1, 37, CITYSCAPES, 25)
+    segmentations(images, indices, indices, CITYSCAPES, tmp_path / "scenes.png")
+    wide = column_width(3)
+    height = round(200 * wide / 300)
+    picture = pixels(tmp_path / "scenes.png")
+    shown = tile(picture, 0, 1, 3, height)
+    palette = {*CITYSCAPES.colours, (0, 0, 0)}
+    assert {tuple(map(int, colour)) for colour in shown.reshape(-1, 3)} <= palette
+    np.testing.assert_array_equal(shown, tile(picture, 0, 2, 3, height))
+    # Each pixel is the nearest of the map: look at the middles of its cells.
+    ys, xs = ((np.arange(n) + 0.5) / n * size for n, size in ((25, height), (37, wide)))
+    middles = shown[ys.astype(int)][:, xs.astype(int)]
+    np.testing.assert_array_equal(middles, coloured(indices[0], CITYSCAPES))
+
+
+def test_large_images_are_reduced_to_the_same_width(tmp_path: Path) -> None:
+    flat = np.full((1, 3, 512, 1024), 77, dtype=np.uint8)
+    truth = np.zeros((1, 1024, 2048), dtype=np.uint8)
+    segmentations(flat, {"a": truth, "b": truth}, truth, CITYSCAPES, tmp_path / "scenes.png")
+    picture = pixels(tmp_path / "scenes.png")
+    height = round(column_width(4) / 2)
+    assert picture.shape[1] == WIDTH
+    assert (tile(picture, 0, 0, 4, height) == 77).all()
+    assert (tile(picture, 0, 3, 4, height) == CITYSCAPES.colours[0]).all()
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_both_directions_of_a_translation_are_in_one_picture(tmp_path: Path, n: int) -> None:
+    wide = column_width(4)
+    stacks = [photos(n, wide, seed=i) for i in range(4)]
+    pairs = {"game": (stacks[0], stacks[1]), "camera": (stacks[2], stacks[3])}
+    translation_pairs(pairs, tmp_path / "pairs.png")
+    picture = pixels(tmp_path / "pairs.png")
+    assert picture.shape[1] == WIDTH
+    for column, stack in enumerate(stacks):
+        for row in range(n):
+            expected = stack[row].transpose(1, 2, 0)
+            np.testing.assert_array_equal(tile(picture, row, column, 4, 60), expected)
+
+
+def test_one_direction_and_unequal_numbers_can_be_drawn_too(tmp_path: Path) -> None:
+    wide = column_width(2)
+    one, other = photos(2, wide), photos(2, wide, seed=1)
+    translation_pairs({"game": (one, other)}, tmp_path / "one.png")
+    picture = pixels(tmp_path / "one.png")
+    np.testing.assert_array_equal(tile(picture, 1, 1, 2, 60), other[1].transpose(1, 2, 0))
+    translation_pairs({"a": (one, other), "b": (one[:1], other[:1])}, tmp_path / "two.png")
+    grey = photos(1, 50)[:, :1]
+    translation_pairs({"a": (grey, grey), "b": (one, other)}, tmp_path / "grey.png")
+
+
+PHOTOS, MAPS = photos(2, 60), maps(2, 60, CITYSCAPES)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"images": PHOTOS / 255}, "input: expected uint8 images"),
+        ({"images": PHOTOS[:1]}, "prediction: expected integers .* for each of 1 images"),
+        ({"predictions": MAPS.astype(float)}, "prediction: expected integers"),
+        ({"predictions": MAPS[0]}, "prediction: expected integers"),
+        ({"predictions": {"after": np.full_like(MAPS, 19)}}, r"after: expected classes 0\.\.18"),
+        ({"truths": np.full_like(MAPS, 254)}, "ground truth: expected classes .* got 254"),
+        ({"truths": -np.ones((2, 60, 60), dtype=np.int64)}, "ground truth: expected .* got -1"),
+        ({"titles": ("one", "two")}, "a title for each of the 3 columns, got 2"),
+    ],
+)
+def test_scenes_that_cannot_be_drawn_are_refused(
+    tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    good = {"images": PHOTOS, "predictions": MAPS, "truths": MAPS, "titles": None}
+    with pytest.raises(BenchError, match=said):
+        segmentations(**good | change, classes=CITYSCAPES, path=tmp_path / "scenes.png")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("pairs", "said"),
+    [
+        ({}, "one or two domains, got 0"),
+        (dict.fromkeys("abc", (PHOTOS, PHOTOS)), "one or two domains, got 3"),
+        ({"a": (PHOTOS, PHOTOS[:1])}, "a, translated: expected 2 translations, got 1"),
+        ({"a": (PHOTOS, PHOTOS), "b": (PHOTOS, MAPS)}, "b \u2192 a: expected uint8 images"),
+    ],
+)
+def test_translations_that_cannot_be_drawn_are_refused(
+    tmp_path: Path, pairs: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(BenchError, match=said):
+        translation_pairs(pairs, tmp_path / "pairs.png")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_scenes_and_pairs_are_equal_bytes_for_equal_input_also_as_tensors(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    for name, made in (("a", np.array), ("b", np.array), ("torch", torch.from_numpy)):
+        images, indices = made(PHOTOS), made(MAPS)
+        segmentations(images, indices, indices, CITYSCAPES, tmp_path / f"scenes-{name}.png")
+        translation_pairs({"x": (images, images)}, tmp_path / f"pairs-{name}.png")
+    for kind in ("scenes", "pairs"):
+        first, *others = (tmp_path / f"{kind}-{name}.png" for name in ("a", "b", "torch"))
+        assert [other.read_bytes() == first.read_bytes() for other in others] == [True, True]
+        with Image.open(first) as image:
+            assert not {"Software", "Creation Time"} & image.info.keys()
+
+
+def test_a_long_class_name_gets_its_room(tmp_path: Path) -> None:
+    labels = [Label("a name that is a good deal longer than others", 0, 0, (9, 9, 9))]
+    labels += [Label(f"class {i}", i, i, (9 + i, 9, 9)) for i in range(1, 5)]
+    long = ClassList("long", tuple(labels))
+    white = np.full((1, 3, 60, column_width(3)), 255, dtype=np.uint8)
+    nothing = np.full((1, 60, column_width(3)), IGNORED)
+    segmentations(white, nothing, nothing, long, tmp_path / "scenes.png")
+    legend = pixels(tmp_path / "scenes.png")[HEAD + 60 + 2 :]
+    for index in range(5):
+        rows, columns = np.nonzero((legend == (9 + index, 9, 9)).all(axis=2))
+        # Nothing is written right before a class, and its own name has no class on it.
+        assert (legend[rows.min() : rows.max() + 1, columns.min() - 8 : columns.min()] == 255).all()
+        assert len(rows) == 16 * 16
+
+
+# ------------------------------------------------------------------ confusion matrices
 
 
 def cell_colours(picture: NDArray[np.uint8], panels: int, classes: int) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Tables of segmentation, from records to every format; what digits share is in test_leaderboard."""
+"""Tables of segmentation in every format; what digits share with them is in test_leaderboard."""
 
 from __future__ import annotations
 

@@ -53,6 +53,7 @@ _KNOWN = {
         "segmentation",
         "http://dl.yf.io/drn/drn_c_26-ddedf421.pth",
     ),
+    "lean": _Known("bench.backbones.lean:Lean", 1_608_579, "segmentation"),
 }
 
 _PATTERNS = ("smp/ARCH/ENCODER", "timm/MODEL")
@@ -64,7 +65,7 @@ def names() -> tuple[str, ...]:
     """Return the whole names that ``--backbone`` takes; `describe` has the patterns, too.
 
     >>> names()
-    ('lenet', 'dtn', 'fcn8s', 'drn26')
+    ('lenet', 'dtn', 'fcn8s', 'drn26', 'lean')
     """
     return tuple(_KNOWN)
 

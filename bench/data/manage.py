@@ -112,7 +112,7 @@ def _reports(
     *,
     thorough: bool,
 ) -> list[FileReport]:
-    reports = []
+    reports: list[FileReport] = []
     for name, domain in domains.items():
         if isinstance(domain, Scenes):
             reports += domain.inspect(root, thorough=thorough)

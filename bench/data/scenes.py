@@ -255,11 +255,19 @@ class Part:
 
 @dataclass(frozen=True)
 class Offence:
-    """A file with something wrong, a sentence about it, and the state that this leaves it in."""
+    """A file with something wrong or odd about it.
+
+    Attributes:
+        path: the file.
+        sentence: what is wrong, with paths.
+        state: what this leaves the file in.
+        left_out: whether `SceneFolder.scenes` leaves its pair out.
+    """
 
     path: Path
     sentence: str
     state: State
+    left_out: bool = False
 
     @property
     def broken(self) -> bool:
@@ -391,21 +399,24 @@ class SceneFolder(ABC):
             return
         wrong: list[str] = []
         notes: list[str] = []
-        broken = odd = 0
+        broken = left_out = odd = 0
         for part in self._parts(root):
             scenes, offences = pair(part)
             if scenes and len(scenes) != part.count:
-                count = f"{part.name} has {len(scenes):,} pairs, expected {part.count:,}."
+                count = f"{part.name}: {len(scenes):,} pairs, expected {part.count:,}."
                 (wrong if part.exact else notes).append(count)
             found = self._examined(part, scenes) if thorough else ()
             for offence in itertools.chain(offences, found):
                 broken += offence.broken
-                odd += not offence.broken
+                left_out += offence.left_out
+                odd += not offence.broken and not offence.left_out
                 yield FileReport(self.name, str(offence.path), offence.state, offence.sentence)
         if broken:
             wrong.append(f"{broken:,} of its files are missing or broken, each named by itself.")
+        if left_out:
+            notes.append(f"Left out because sizes differ, each named: {left_out:,} pairs.")
         if odd:
-            notes.append(f"{odd:,} of its files have another size than the rest, each named.")
+            notes.append(f"Of another size than the rest, each named: {odd:,} images.")
         state: State = "damaged" if wrong else "sound" if thorough else "present"
         about = " ".join([*wrong, *notes, *([self.origin] if wrong else [])])
         yield FileReport(self.name, str(root / self.folder), state, about)
@@ -474,7 +485,7 @@ class SceneFolder(ABC):
                 offences.append(Offence(scene.label, sentence, "damaged"))
             wrong = self._unfit(scene) if not any(each.broken for each in offences) else ""
             if wrong:
-                offences.append(Offence(scene.label, wrong, odd))
+                offences.append(Offence(scene.label, wrong, odd, left_out=self.sizes_vary))
         except MissingDataError as error:
             offences.append(Offence(scene.label, str(error), "damaged"))
         return offences

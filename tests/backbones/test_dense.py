@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from bench.backbones.dense import Dense
 
-SMALL = ("drn26", "smp/unet/resnet18", "smp/deeplabv3plus/mobilenet_v2", "timm/resnet10t")
+SMALL = ("drn26", "lean", "smp/unet/resnet18", "smp/deeplabv3plus/mobilenet_v2", "timm/resnet10t")
 NAMES = ("fcn8s", *SMALL)
 CACHE: dict[str, Dense] = {}
 START: dict[str, dict[str, float]] = {}
@@ -69,12 +69,21 @@ def images(b: int = 2, h: int = 32, w: int = 64, seed: int = 1) -> Tensor:
 
 @torch.no_grad()
 def test_fcn8s_is_torchvisions_vgg16_made_convolutional() -> None:
-    """On 224x224 its 7x7 convolution in the middle sees just what VGG16's first linear layer sees."""
-    torch.manual_seed(0)
-    theirs = vgg16(init_weights=False).eval()
+    """On 224x224 its 7x7 convolution sees in the middle what VGG16's linear layer sees."""
     ours = built("fcn8s")
+    with torch.device("meta"):
+        theirs = vgg16(init_weights=False).eval()
+    theirs.to_empty(device="cpu")
+    nn.init.zeros_(theirs.classifier[6].bias)
+    state = theirs.state_dict()
+    for key, value in state.items():
+        for part, name in (("features", "trunk"), ("classifier.0", "fc6"), ("classifier.3", "fc7")):
+            if key.startswith(f"{part}."):
+                own = ours.get_parameter(key.replace(part, name, 1))
+                value.copy_(own.reshape(value.shape))
+                own.zero_()
     before = ours.score_fc7.weight.clone()
-    load(ours, theirs.state_dict(), "torchvision")
+    load(ours, state, "torchvision")
     x = images(1, 224, 224)
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in IMAGENET)
     normal = ((x + 1) / 2 - mean) / std
@@ -137,7 +146,9 @@ def test_drn26_computes_what_its_description_says() -> None:
         at = f"layer{layer}.{block}."
         out = F.conv2d(h, state[f"{at}conv1.weight"], None, stride, d, d)
         out = F.relu(normalised(out, state, f"{at}bn1"))
-        out = normalised(F.conv2d(out, state[f"{at}conv2.weight"], None, 1, d, d), state, f"{at}bn2")
+        out = normalised(
+            F.conv2d(out, state[f"{at}conv2.weight"], None, 1, d, d), state, f"{at}bn2"
+        )
         if f"{at}downsample.0.weight" in state:
             h = F.conv2d(h, state[f"{at}downsample.0.weight"], stride=stride)
             h = normalised(h, state, f"{at}downsample.1")

@@ -13,10 +13,11 @@ from bench import backbones
 from bench.backbones.drn import DRN26
 from bench.backbones.dtn import DTN
 from bench.backbones.fcn8s import FCN8s
+from bench.backbones.lean import Lean
 from bench.backbones.lenet import LeNet
 from bench.errors import BenchError
 
-CLASSES = {"lenet": LeNet, "dtn": DTN, "fcn8s": FCN8s, "drn26": DRN26}
+CLASSES = {"lenet": LeNet, "dtn": DTN, "fcn8s": FCN8s, "drn26": DRN26, "lean": Lean}
 PATTERNS = {"smp/ARCH/ENCODER", "timm/MODEL"}
 
 
@@ -67,6 +68,7 @@ def test_scoring_takes_so_many_parameters_a_class() -> None:
         ("dtn", "classification"),
         ("fcn8s", "segmentation"),
         ("drn26", "segmentation"),
+        ("lean", "segmentation"),
         ("smp/fpn/mobilenet_v2", "segmentation"),
         ("timm/resnet18", "segmentation"),
     ],
@@ -115,8 +117,8 @@ def test_segmentation_takes_colours_only(name: str) -> None:
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
     expected = (
-        "Unknown backbone 'lenett'. Did you mean 'lenet'? Available: drn26, dtn, fcn8s, lenet,"
-        " smp/ARCH/ENCODER, timm/MODEL."
+        "Unknown backbone 'lenett'. Did you mean 'lenet'? Available: drn26, dtn, fcn8s, lean,"
+        " lenet, smp/ARCH/ENCODER, timm/MODEL."
     )
     for ask in (backbones.task, backbones.check):
         with pytest.raises(BenchError) as caught:
@@ -125,7 +127,8 @@ def test_an_unknown_name_is_answered_with_the_nearest() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["smp", "smp/", "smp/unet", "smp/unet/", "smp/unet/a/b", "timm", "timm/", "timm/a/b", ""]
+    "name",
+    ["smp", "smp/", "smp/unet", "smp/unet/", "smp/unet/a/b", "timm", "timm/", "timm/a/b", ""],
 )
 def test_a_part_of_a_pattern_is_no_name(name: str) -> None:
     with pytest.raises(BenchError, match=f"Unknown backbone '{name}'"):

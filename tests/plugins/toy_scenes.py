@@ -51,7 +51,7 @@ class Day:
             place = root / self.folder / split
             place.mkdir(parents=True, exist_ok=True)
             for number in range(count):
-                random = np.random.default_rng((number, SIZES[split]))
+                random = np.random.default_rng((number, count))
                 label = np.full((40, 72), 1, dtype=np.uint8)
                 label[: random.integers(8, 16)] = 0
                 label[random.integers(24, 32) :] = 3

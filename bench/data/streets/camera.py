@@ -4,6 +4,7 @@ Not the colours alone differ from `game`: so do what walls, roads and trees are 
 comes from, and what air, lens, sensor and compression do to a picture.
 """
 
+# ruff: noqa: PLR2004  a drawing is made of numbers
 from __future__ import annotations
 
 import io
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from bench.data.streets.textures import Brush
 
 MANNER = Manner(
-    lane=(2.7, 3.3), pavement=(2.0, 4.2), parked=0.4, walkers=(3, 11), green=0.38, traffic=0.5
+    lane=(2.7, 3.3), pavement=(2.2, 4.8), parked=0.4, walkers=(3, 11), green=0.38, traffic=0.5
 )
 """Narrow streets full of parked cars."""
 
@@ -78,14 +79,14 @@ def _weather(rng: np.random.Generator) -> Weather:
     kind, grey = rng.random(), rng.uniform(0.72, 0.95)
     air = (grey, grey * rng.uniform(0.98, 1.02), grey * rng.uniform(0.98, 1.06))
     bare = float(rng.choice([0.0, 0.3, 0.7]))
-    if kind < 0.4:  # noqa: PLR2004  overcast
+    if kind < 0.4:  # overcast
         return Weather(rng.uniform(250, 600), air, bare=bare)
-    if kind < 0.55:  # noqa: PLR2004  after rain
+    if kind < 0.55:  # after rain
         return Weather(rng.uniform(200, 500), air, wet=rng.uniform(0.35, 0.6), bare=bare)
-    if kind < 0.7:  # noqa: PLR2004  rain
+    if kind < 0.7:  # rain
         wet, drops = rng.uniform(0.3, 0.55), int(rng.integers(40, 120))
         return Weather(rng.uniform(110, 250), air, wet=wet, rain=drops, bare=bare)
-    if kind < 0.82:  # noqa: PLR2004  fog
+    if kind < 0.82:  # fog
         return Weather(rng.uniform(35, 90), air, bare=bare)
     sun = rng.uniform(-3, 3), rng.uniform(-3.5, 1.0)
     warm = (0.95, 0.88, 0.76)
@@ -96,7 +97,7 @@ def _light(shown: View, weather: Weather) -> Singles:
     """Return the light of a grey sky: from above, and less of it near the ground."""
     up = shown.normal[1]
     sheltered = np.clip(shown.y * np.float32(0.35) + np.float32(0.62), 0, 1)
-    light = (np.float32(0.68) + np.float32(0.22) * up) * np.where(np.abs(up) > 0.9, 1, sheltered)  # noqa: PLR2004
+    light = (np.float32(0.68) + np.float32(0.22) * up) * np.where(np.abs(up) > 0.9, 1, sheltered)
     if weather.sun:
         x, z = weather.sun
         low = 1 / (1 + x * x + z * z) ** 0.5
@@ -118,7 +119,7 @@ def _brushes(weather: Weather) -> Mapping[Material, Brush]:
         tone = np.float32(0.35) + np.float32(0.75) * grain * patch.noise(3, 0.2)
         brown = mixed(patch.colour, (0.4, 0.33, 0.24), weather.bare)
         # Through thin crowns one sees the sky.
-        holes = (patch.noise(1, 0.06, 0.16) < 0.2 + 0.45 * weather.bare) & (patch.v > 2.2)  # noqa: PLR2004
+        holes = (patch.noise(1, 0.06, 0.16) < 0.2 + 0.45 * weather.bare) & (patch.v > 2.2)
         return mixed(brown * tone[:, None], weather.air, holes * np.float32(0.75))
 
     return _BRUSHES | {Material.SKY: sky, Material.LEAF: leaf}
@@ -127,8 +128,8 @@ def _brushes(weather: Weather) -> Mapping[Material, Brush]:
 def _asphalt(patch: Patch) -> Singles:
     grain = np.float32(0.5) * (patch.noise(0, 0.035) - np.float32(0.5)) * patch.sharp(0.035)
     stains = np.float32(0.55) * (patch.noise(6, 0.12) - np.float32(0.5))
-    crack = np.abs(patch.noise(4, 0.07) - np.float32(0.5)) < 0.012  # noqa: PLR2004
-    patched = patch.noise(0, 3.1, 7.0) < 0.18  # noqa: PLR2004
+    crack = np.abs(patch.noise(4, 0.07) - np.float32(0.5)) < 0.012
+    patched = patch.noise(0, 3.1, 7.0) < 0.18
     tone = 1 + grain + stains - 0.3 * crack * patch.sharp(0.1) - np.float32(0.2) * patched
     return patch.colour * np.float32(1.05) * tone.astype(np.float32)[:, None]
 
@@ -158,13 +159,13 @@ def _facade(patch: Patch) -> Singles:
     face = patch.colour * tone.astype(np.float32)[:, None]
     across, up, which = windows(patch, (1.5, 2.6), 2.8)
     across = across * np.float32(1.15)
-    inside, above = np.maximum(np.abs(across), np.abs(up)), patch.v > 0.8  # noqa: PLR2004
-    hole = (inside < 1) & above  # noqa: PLR2004
-    sash = (np.abs(across) < 0.1) | (np.abs(up - np.float32(0.1)) < 0.07) | (inside > 0.86)  # noqa: PLR2004
-    curtain = np.float32(0.08) + np.float32(0.4) * which * (np.abs(across) > 0.5)  # noqa: PLR2004
+    inside, above = np.maximum(np.abs(across), np.abs(up)), patch.v > 0.8
+    hole = (inside < 1) & above
+    sash = (np.abs(across) < 0.1) | (np.abs(up - np.float32(0.1)) < 0.07) | (inside > 0.86)
+    curtain = np.float32(0.08) + np.float32(0.4) * which * (np.abs(across) > 0.5)
     pane = np.repeat(curtain[:, None], 3, axis=1)
     face = np.where(hole[:, None], np.where(sash[:, None], np.float32(0.72), pane), face)
-    lintel = (inside < 1.3) & (up > 1) & above  # noqa: PLR2004
+    lintel = (inside < 1.3) & (up > 1) & above
     return mixed(face, (0.5, 0.48, 0.46), lintel * np.float32(0.6))
 
 
@@ -224,7 +225,9 @@ def _mirrored(picture: Singles, shown: View, wet: float) -> Singles:
         np.float32(0.35),
         1,
     )
-    return mixed(picture * np.where(road, 0.8, 1)[..., None], seen, road * puddles * np.float32(wet))
+    return mixed(
+        picture * np.where(road, 0.8, 1)[..., None], seen, road * puddles * np.float32(wet)
+    )
 
 
 def _glared(picture: Singles, glow: float, rng: np.random.Generator) -> Singles:
@@ -251,7 +254,7 @@ def _taken(picture: Singles, rain: int, rng: np.random.Generator) -> Image.Image
     if rain:
         image = _rained(image, rain, rng)
     blur = rng.uniform(0.2, 0.9), rng.uniform(0.2, 0.7)
-    soft = image.filter(ImageFilter.BoxBlur(blur if rng.random() < 0.5 else blur[::-1]))  # noqa: PLR2004
+    soft = image.filter(ImageFilter.BoxBlur(blur if rng.random() < 0.5 else blur[::-1]))
     noise = rng.standard_normal((high, wide, 3), dtype=np.float32)
     noise[..., 1:] = noise[..., :1] * np.float32(0.7) + noise[..., 1:] * np.float32(0.4)
     levels = np.asarray(soft).astype(np.float32) + noise * np.float32(rng.uniform(2, 8))

@@ -173,6 +173,11 @@ def shade(colour: Colour, factor: float) -> Colour:
     return red, green, blue
 
 
+def chance(rng: np.random.Generator, probability: float) -> bool:
+    """Return True with this probability."""
+    return float(rng.random()) < probability
+
+
 def pick(rng: np.random.Generator, colours: Sequence[Colour]) -> Colour:
     """Return one of the colours, a little lighter or darker."""
     return shade(colours[int(rng.integers(len(colours)))], rng.uniform(0.8, 1.15))
@@ -181,3 +186,8 @@ def pick(rng: np.random.Generator, colours: Sequence[Colour]) -> Colour:
 def distance(faces: list[Face]) -> float:
     """Return the distance of the farthest point of a thing, by which things are sorted."""
     return float(np.concatenate([face.points for face in faces])[:, 2].max())
+
+
+def along(side: int, front: float, outline: Outline) -> np.ndarray:
+    """Return an outline of (metres ahead, metres up) as a wall along the road at `front`."""
+    return np.array([(side * front, y, z) for z, y in outline], dtype=np.float64)

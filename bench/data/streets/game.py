@@ -1,5 +1,6 @@
 """Streets as a game shows them: vivid, clean, hard edges, bright sun and hard shadows."""
 
+# ruff: noqa: PLR2004  a drawing is made of numbers
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
@@ -59,7 +60,7 @@ def _asphalt(patch: Patch) -> Singles:
 
 
 def _paving(patch: Patch) -> Singles:
-    joint = (repeat(patch.u, 1.0) < 0.07) | (repeat(patch.v, 1.0) < 0.07)  # noqa: PLR2004
+    joint = (repeat(patch.u, 1.0) < 0.07) | (repeat(patch.v, 1.0) < 0.07)
     return patch.colour * (1 - 0.3 * joint * patch.sharp(0.4))[:, None]
 
 
@@ -74,21 +75,21 @@ def _leaf(patch: Patch) -> Singles:
 
 
 def _facade(patch: Patch) -> Singles:
-    panel = (repeat(patch.u, 3.0) < 0.025) | (repeat(patch.v, 3.0) < 0.03)  # noqa: PLR2004
+    panel = (repeat(patch.u, 3.0) < 0.025) | (repeat(patch.v, 3.0) < 0.03)
     face = patch.colour * (1.06 - 0.3 * panel * patch.sharp(0.5))[:, None]
     across, up, which = windows(patch, (2.2, 4.2), 3.0)
     inside = np.maximum(np.abs(across), np.abs(up))
-    sill = (inside < 1.18) & (patch.v > 0.8)  # noqa: PLR2004
+    sill = (inside < 1.18) & (patch.v > 0.8)
     face = mixed(face, (0.93, 0.92, 0.9), sill * np.float32(0.8))
     pane = np.stack(
         [0.12 + 0.2 * which, 0.25 + 0.25 * which + 0.08 * up, 0.45 + 0.3 * which + 0.1 * up], axis=1
     )
-    hole = ((inside < 1) & (patch.v > 0.8)).astype(np.float32)  # noqa: PLR2004
+    hole = ((inside < 1) & (patch.v > 0.8)).astype(np.float32)
     return mixed(face, pane, hole)
 
 
 def _roof(patch: Patch) -> Singles:
-    return patch.colour * (1 - 0.25 * (repeat(patch.v, 0.5) < 0.2) * patch.sharp(0.5))[:, None]  # noqa: PLR2004
+    return patch.colour * (1 - 0.25 * (repeat(patch.v, 0.5) < 0.2) * patch.sharp(0.5))[:, None]
 
 
 def _stone(patch: Patch) -> Singles:
@@ -101,7 +102,7 @@ def _paint(patch: Patch) -> Singles:
 
 
 def _glass(patch: Patch) -> Singles:
-    shine = repeat(patch.v * np.float32(0.9) + patch.u * np.float32(0.3), 1.0) > 0.6  # noqa: PLR2004
+    shine = repeat(patch.v * np.float32(0.9) + patch.u * np.float32(0.3), 1.0) > 0.6
     return mixed(patch.colour * np.float32(1.4), (0.45, 0.65, 0.9), shine * np.float32(0.45) + 0.1)
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
+    Singles = NDArray[np.float32]
 
 NEAR = 0.5
 """Metres ahead of the camera, nearer than which nothing is drawn."""
@@ -59,12 +60,16 @@ class Lens:
         row = (size[0] - 1) / 2 - scale * (x * lean + y * upright)
         return np.stack([column, row], axis=1), z
 
-    def rays(self, size: tuple[int, int]) -> tuple[Floats, Floats, Floats]:
-        """Return x, y and z of the direction in which each pixel looks, float64 (h, w) each."""
-        row, column = np.mgrid[: size[0], : size[1]].astype(np.float64)
-        right = (column - (size[1] - 1) / 2) / (self.focal * size[1])
-        up = ((size[0] - 1) / 2 - row) / (self.focal * size[1])
+    def rays(self, size: tuple[int, int]) -> tuple[Singles, Singles, Singles]:
+        """Return x, y and z of the direction in which each pixel looks, float32 (h, w) each."""
+        across, down = (
+            np.arange(size[1]) - (size[1] - 1) / 2,
+            np.arange(size[0]) - (size[0] - 1) / 2,
+        )
+        scale = 1 / (self.focal * size[1])
+        right, up = across * scale, -down[:, None] * scale
         lean, upright = math.sin(self.roll), math.cos(self.roll)
-        x, y = right * upright + up * lean, up * upright - right * lean
-        down, turned = math.sin(self.pitch), math.cos(self.pitch)
-        return x, y * turned - down, y * down + turned
+        x = (right * upright).astype(np.float32) + (up * lean).astype(np.float32)
+        y = (up * upright).astype(np.float32) - (right * lean).astype(np.float32)
+        sin, cos = np.float32(math.sin(self.pitch)), np.float32(math.cos(self.pitch))
+        return x, y * cos - sin, y * sin + cos

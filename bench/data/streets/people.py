@@ -1,5 +1,6 @@
 """People, riders, bicycles and motorcycles: flat figures with limbs."""
 
+# ruff: noqa: PLR2004  a drawing is made of numbers
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
@@ -62,7 +63,7 @@ def person(place: Place, rng: np.random.Generator) -> list[Face]:
         (disc(0, 1.64, 0.115, 0.145), Material.SKIN, skin),
         (disc(0, 1.72, 0.12, 0.075, 8), Material.CLOTH, pick(rng, HAIR)),
     ]
-    if rng.random() < 0.4:  # noqa: PLR2004  some carry a bag
+    if chance(rng, 0.4):  # some carry a bag
         bag = rectangle(0.22, 0.45, 0.45, 0.8)
         parts.append((bag, Material.CLOTH, pick(rng, CLOTHES)))
     return [

@@ -1,5 +1,6 @@
 """From faces to pixels: what each pixel shows, where that lies in the street, and its label."""
 
+# ruff: noqa: PLR2004  a drawing is made of numbers
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -14,10 +15,8 @@ from bench.data.streets.lens import NEAR
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bench.data.streets.lens import Floats, Lens
+    from bench.data.streets.lens import Floats, Singles
     from bench.data.streets.street import Street
-
-    Singles = NDArray[np.float32]
 
 FAR = 2000.0
 """Metres to the sky."""
@@ -79,13 +78,13 @@ def view(street: Street, size: tuple[int, int], sun: tuple[float, float] | None)
     _draw(canvas, faces, range(1, len(faces) + 1), street)
     shown = np.asarray(canvas)
     normal, offset = _planes(faces, street)
-    rays = [part.astype(np.float32) for part in street.lens.rays(size)]
+    rays = street.lens.rays(size)
     planes = [column[shown] for column in (*normal.T, offset)]
     facing = planes[0] * rays[0] + planes[1] * rays[1] + planes[2] * rays[2]
-    facing = np.where(np.abs(facing) < 1e-6, np.float32(1e-6), facing)  # noqa: PLR2004
-    reach = np.clip(planes[3] / facing, NEAR, FAR)
+    # Both are negative, but for faces seen from their edge.
+    reach = np.clip(planes[3] / np.minimum(facing, np.float32(-1e-6)), NEAR, FAR)
     x, y, z = rays[0] * reach, rays[1] * reach + np.float32(street.lens.height), rays[2] * reach
-    level = np.abs(normal[:, 1]) > 0.9  # noqa: PLR2004
+    level = np.abs(normal[:, 1]) > 0.9
     length = np.sqrt(normal[:, 0] ** 2 + normal[:, 2] ** 2) + np.float32(1e-9)
     tangent = np.where(level, 1, normal[:, 2] / length), np.where(level, 0, -normal[:, 0] / length)
     tables = (

@@ -4,6 +4,7 @@ Only sums, products, quotients and look-ups: another machine's sine may differ i
 these do not.
 """
 
+# ruff: noqa: PLR2004  a drawing is made of numbers
 from __future__ import annotations
 
 from dataclasses import dataclass

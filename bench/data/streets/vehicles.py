@@ -1,5 +1,6 @@
 """Cars, trucks, buses, trams and trailers: outlines drawn out to a width, with what is on them."""
 
+# ruff: noqa: PLR2004  a drawing is made of numbers
 from __future__ import annotations
 
 import math
@@ -73,7 +74,7 @@ def car(rng: np.random.Generator) -> Shape:
     kind, half, roof = rng.integers(4), rng.uniform(1.9, 2.2), rng.uniform(1.38, 1.55)
     trunk = -half + (0.75, 0.12, 0.05, 0.0)[kind]
     back = trunk + (0.55, 0.55, 0.35, 0.1)[kind]
-    if kind == 3:  # noqa: PLR2004  the last: a van
+    if kind == 3:  # the last: a van
         roof += 0.45
     belt, front = roof * 0.64, half - rng.uniform(0.8, 1.1)
     profile = [
@@ -95,9 +96,7 @@ def car(rng: np.random.Generator) -> Shape:
     return Shape("car", profile, (2, 4), (panes,), (-half * 0.62, half * 0.64), 1.76)
 
 
-def box(
-    label: str, length: float, height: float, width: float, rng: np.random.Generator
-) -> Shape:
+def box(label: str, length: float, height: float, width: float, rng: np.random.Generator) -> Shape:
     """Return a bus or tram with windows all along, or the box of a truck with none."""
     half = length / 2
     profile = [(-half, 0.4), (-half, height), (half - 0.15, height), (half, height * 0.45)]
@@ -107,7 +106,7 @@ def box(
         pane = rng.uniform(1.1, 1.8)
         for start in np.arange(-half + 0.3, half - pane, pane + 0.15):
             panes.append(rectangle(start, start + pane, height * 0.48, height * 0.8))
-    wheels = (-half * 0.6, half * 0.7) if length < 14 else (-half * 0.7, 0.0, half * 0.7)  # noqa: PLR2004
+    wheels = (-half * 0.6, half * 0.7) if length < 14 else (-half * 0.7, 0.0, half * 0.7)
     glass = (2,) if label in {"bus", "train"} else ()
     return Shape(label, profile, glass, tuple(panes), wheels, width, 0.46)
 

@@ -145,7 +145,7 @@ def _write(folder: Path, rendering: Rendering) -> None:
         if rendering == "game":  # as in GTA5: values are ids, and the palette shows their colours
             label.putpalette(palette.tobytes())
         for name, picture in ((item.image, image), (item.label, label)):
-            picture.save(folder / name, compress_level=3)
+            picture.save(folder / name, compress_level=2)
             sizes[name] = (folder / name).stat().st_size
     write_json(folder / MANIFEST, {"generator": GENERATOR, "bytes": sizes})
 
