@@ -3,9 +3,9 @@
 Counting stored bytes, and looking up what they mean in the few pairs that occur afterwards, takes
 one pass over the pixels whatever the encoding, and misses no value that has no meaning.
 
-The loop is compiled by numba, or is NumPy's bincount where there is no numba, or too little to count
-to be worth loading it; the counts are the same. numba keeps what it compiled beside this file, or in
-its per-user cache.
+The loop is compiled by numba, or is NumPy's bincount where there is no numba, or too little to
+count to be worth loading it; the counts are the same. numba keeps what it compiled beside this
+file, or in its per-user cache.
 """
 
 from __future__ import annotations

@@ -118,7 +118,7 @@ GAME_TO_CAMERA = replace(
     source="streets-game",
     target="streets-camera",
     size=(96, 192),
-    backbone="smp/unet/resnet18",
+    backbone="lean",
 )
 GAME_TO_CAMVID = replace(
     GAME_TO_CAMERA,

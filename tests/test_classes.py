@@ -20,6 +20,15 @@ from bench.classes import (
 )
 from bench.errors import BenchError
 
+# Classes that are told apart, and classes that are averaged, of protocols on Cityscapes' labels.
+SIZES = {
+    "cityscapes-19": (19, 19),
+    "synthia-16": (16, 16),
+    "synthia-13-of-16": (16, 13),
+    "synthia-13": (13, 13),
+    "camvid-11": (11, 11),
+}
+
 
 def test_cityscapes_is_what_its_own_scripts_say() -> None:
     scripts = pytest.importorskip("cityscapesscripts.helpers.labels")
@@ -37,9 +46,7 @@ def test_cityscapes_is_what_its_own_scripts_say() -> None:
 @pytest.mark.parametrize(
     ("classes", "count"), [(CITYSCAPES, 19), (SYNTHIA16, 16), (SYNTHIA13, 13), (CAMVID, 11)]
 )
-def test_every_value_of_every_list_means_something_definite(
-    classes: ClassList, count: int
-) -> None:
+def test_every_value_of_every_list_means_something_definite(classes: ClassList, count: int) -> None:
     assert len(classes) == len(set(classes.names)) == len(set(classes.colours)) == count
     assert CLASS_LISTS[classes.name] is classes
     for table, value in ((classes.by_id(), "id"), (classes.by_train_id(), "train_id")):
@@ -60,20 +67,14 @@ def test_synthia_leaves_out_what_papers_leave_out() -> None:
 
 def test_protocols_average_classes_that_they_have() -> None:
     sizes = {name: (len(p.classes), len(p.averaged)) for name, p in PROTOCOLS.items()}
-    assert sizes == {
-        "cityscapes-19": (19, 19),
-        "synthia-16": (16, 16),
-        "synthia-13-of-16": (16, 13),
-        "synthia-13": (13, 13),
-        "camvid-11": (11, 11),
-    }
+    assert sizes.items() >= SIZES.items()
     for each in PROTOCOLS.values():
         assert set(each.averaged) <= set(each.classes.names)
     with pytest.raises(BenchError, match="Did you mean 'cityscapes-19'"):
         protocol("cityscapes19")
 
 
-@pytest.mark.parametrize("name", PROTOCOLS)
+@pytest.mark.parametrize("name", SIZES)
 def test_cityscapes_ids_reach_every_class_of_a_protocol(name: str) -> None:
     table = cityscapes_ids(name)
     known = {label.id for label in CITYSCAPES.labels} | {IGNORED}

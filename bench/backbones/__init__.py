@@ -53,7 +53,7 @@ _KNOWN = {
         "segmentation",
         "http://dl.yf.io/drn/drn_c_26-ddedf421.pth",
     ),
-    "lean": _Known("bench.backbones.lean:Lean", 1_608_579, "segmentation"),
+    "lean": _Known("bench.backbones.lean:Lean", 1_609_475, "segmentation"),
 }
 
 _PATTERNS = ("smp/ARCH/ENCODER", "timm/MODEL")

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
-from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms
 
 from bench.classes import UNKNOWN
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Future
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from bench.data.domain import Scenes
@@ -102,11 +102,22 @@ def read_indices(path: Path, scenes: Scenes, protocol: str, size: tuple[int, int
     if strange.any():
         wrong = unknown_value(path, np.unique(values[strange]), table != UNKNOWN)
         raise MissingDataError(wrong)
-    found = torch.from_numpy(indices)
-    if size is None or tuple(found.shape) == tuple(size):
-        return found
-    nearest = InterpolationMode.NEAREST_EXACT
-    return transforms.resize(found[None], list(size), interpolation=nearest)[0]
+    if size is not None and indices.shape != tuple(size):
+        rows, columns = (_nearest(n, length) for n, length in zip(size, indices.shape, strict=True))
+        indices = indices[rows][:, columns]
+    return torch.from_numpy(indices)
+
+
+def _nearest(n: int, length: int) -> NDArray[np.intp]:
+    """Return which of `length` pixels lies at the centre of each of `n`.
+
+    What torch calls "nearest-exact", but in integers: torch rounds in float32, and misses by a
+    pixel where a centre falls on an edge.
+
+    >>> _nearest(4, 2).tolist(), _nearest(2, 4).tolist()
+    ([0, 0, 1, 1], [1, 3])
+    """
+    return (2 * np.arange(n) + 1) * length // (2 * n)
 
 
 # ------------------------------------------------------------------ many files

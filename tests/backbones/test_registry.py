@@ -56,8 +56,8 @@ def test_the_papers_parameter_counts() -> None:
 
 
 def test_scoring_takes_so_many_parameters_a_class() -> None:
-    """FCN8s scores 4096, 512 and 256 channels, DRN-26 512; each with a bias."""
-    for name, each in (("fcn8s", 4096 + 512 + 256 + 3), ("drn26", 513)):
+    """FCN8s scores 4096, 512 and 256 channels, DRN-26 512, lean 16; each with a bias."""
+    for name, each in (("fcn8s", 4096 + 512 + 256 + 3), ("drn26", 513), ("lean", 17)):
         assert parameters_of(built(name, 20)) - parameters_of(built(name, 19)) == each
 
 

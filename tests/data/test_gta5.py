@@ -59,7 +59,8 @@ def test_palette_maps_hold_cityscapes_ids_and_every_one_is_known(tmp_path: Path)
     (scene,) = SmallGTA5().scenes(tmp_path, "train")
     values = GTA5().raw_labels(scene.label).numpy()
     assert np.array_equal(values, IDS)
-    assert Image.open(scene.label).mode == "P"
+    with Image.open(scene.label) as image:
+        assert image.mode == "P"
     table = GTA5().indices("cityscapes-19")
     assert table[[7, 26, 33, 0, 34, 35]].tolist() == [0, 13, 18, 255, 255, 254]
     assert (table[values] != 254).all()

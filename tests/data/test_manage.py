@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 import torch
+from PIL import Image
 
 from bench.data import manage, store
-from bench.data.domain import DataFile, Domain, Split
+from bench.data.camvid import CamVid
+from bench.data.domain import DataFile, Domain, Scenes, Split
 from bench.data.handwritten import Handwritten
 from bench.data.mnist import MNIST
 from bench.data.svhn import SVHN
@@ -27,7 +29,7 @@ from bench.data.usps import USPS
 from bench.errors import BenchError, MissingDataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from torch import Tensor
 
@@ -351,6 +353,80 @@ def test_reports_can_be_written_as_json(tmp_path: Path) -> None:
 def test_the_default_folder_is_the_users() -> None:
     assert manage.default_root().name == "cycada-bench"
     assert manage.default_root().is_absolute()
+
+
+# ------------------------------------------------------------------ large images
+
+
+class Drawn(CamVid):
+    """Two images to train on and one to test, which the domain makes itself."""
+
+    size: ClassVar[tuple[int, int]] = (3, 4)
+    counts: ClassVar[Mapping[str, int]] = {"train": 2, "test": 1}
+
+    def prepare(self, root: Path) -> None:
+        for name in ("train/1", "train/2", "test/3"):
+            split, stem = name.split("/")
+            for folder, mode in ((split, "RGB"), (f"{split}annot", "L")):
+                (root / "camvid" / folder).mkdir(parents=True, exist_ok=True)
+                Image.new(mode, (4, 3)).save(root / "camvid" / folder / f"{stem}.png")
+
+
+def test_large_images_are_reported_once_if_all_is_well(tmp_path: Path) -> None:
+    domains: dict[str, Domain | Scenes] = {"camvid": Drawn()}
+    assert [report.state for report in manage.status(domains, tmp_path)] == ["absent"]
+    assert manage.missing(Drawn(), tmp_path) != []
+    (report,) = manage.fetch(domains, tmp_path, offline=True)
+    assert (report.domain, report.state) == ("camvid", "present")
+    assert manage.missing(Drawn(), tmp_path) == []
+    (report,) = manage.verify(domains, tmp_path)
+    assert (report.path, report.state) == (str(tmp_path / "camvid"), "sound")
+
+
+def test_each_broken_large_image_is_named_by_verify_only(tmp_path: Path) -> None:
+    Drawn().prepare(tmp_path)
+    path = tmp_path / "camvid/train/2.png"
+    path.write_bytes(path.read_bytes()[:-9])
+    assert [report.state for report in manage.status({"camvid": Drawn()}, tmp_path)] == ["present"]
+    broken, whole = manage.verify({"camvid": Drawn()}, tmp_path)
+    assert (broken.path, broken.state) == (str(path), "damaged")
+    assert f"{path} is truncated" in broken.detail
+    assert not whole.usable
+
+
+def test_large_images_that_a_user_must_place_do_not_keep_others_from_being_fetched(
+    server: str, tmp_path: Path
+) -> None:
+    domains: dict[str, Domain | Scenes] = {
+        "camvid": CamVid(),
+        "toy": Toy(toy_file(f"{server}/good")),
+    }
+    reports = manage.fetch(domains, tmp_path, required=False)
+    assert [(report.domain, report.state) for report in reports] == [
+        ("camvid", "absent"),
+        ("toy", "sound"),
+    ]
+    (tmp_path / "TOY/a.bin").unlink()
+    with pytest.raises(MissingDataError, match="camvid is not there. Get CamVid"):
+        manage.fetch(domains, tmp_path)
+    assert everything_in(tmp_path) == {"TOY/a.bin"}
+
+
+def test_many_missing_large_images_make_a_short_error(tmp_path: Path) -> None:
+    Drawn().prepare(tmp_path)
+    for number in range(10, 20):
+        Image.new("RGB", (4, 3)).save(tmp_path / f"camvid/train/{number}.png")
+
+    class Placed(Drawn):
+        def prepare(self, root: Path) -> None:
+            pass
+
+    with pytest.raises(MissingDataError) as caught:
+        manage.fetch({"camvid": Placed()}, tmp_path)
+    message = str(caught.value)
+    assert message.count("has no label map") == 3
+    assert "And 7 more: `bench data status camvid` names them." in message
+    assert "10 of its files are missing or broken" in message
 
 
 # ------------------------------------------------------------------ checksums

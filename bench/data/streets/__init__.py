@@ -1,1 +1,1 @@
-"""Street scenes out of nothing but numbers, seen in two ways, in the folder layouts of two data sets."""
+"""Street scenes made of nothing but numbers, in two renderings."""

@@ -16,13 +16,12 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from bench.data.streets import raster
 from bench.data.streets.faces import Material
-from bench.data.streets.street import Manner
+from bench.data.streets.plan import Manner
 from bench.data.streets.textures import Patch, bricks, mixed, painted, windows
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from bench.data.streets.raster import Singles, View
+    from bench.data.streets.lens import Singles
+    from bench.data.streets.raster import View
     from bench.data.streets.street import Street
     from bench.data.streets.textures import Brush
 
@@ -66,7 +65,8 @@ def rendering(street: Street, size: tuple[int, int], rng: np.random.Generator) -
     lit = surfaces * _light(shown, weather)[..., None]
     lost = np.where(shown.material == Material.SKY, 0, shown.z / (shown.z + weather.clear))
     fine = mixed(lit, weather.air, lost.astype(np.float32))
-    picture = (fine[::2, ::2] + fine[1::2, ::2] + fine[::2, 1::2] + fine[1::2, 1::2]) / 4
+    picture: Singles = fine[::2, ::2] + fine[1::2, ::2] + fine[::2, 1::2] + fine[1::2, 1::2]
+    picture *= np.float32(0.25)
     if weather.wet:
         picture = _mirrored(picture, shown, weather.wet)
     if weather.glow:
@@ -108,11 +108,11 @@ def _light(shown: View, weather: Weather) -> Singles:
     return np.where(lamps, np.float32(1), light)
 
 
-def _brushes(weather: Weather) -> Mapping[Material, Brush]:
+def _brushes(weather: Weather) -> dict[Material, Brush]:
     def sky(patch: Patch) -> Singles:
         cloud = patch.noise(6, 25.0, 9.0) - np.float32(0.5)
         bright = np.float32(1.02) + np.float32(0.25) * cloud - np.float32(0.12) * patch.up
-        return np.float32(weather.air) * bright[:, None]
+        return patch.colour * np.array(weather.air, np.float32) * bright[:, None]
 
     def leaf(patch: Patch) -> Singles:
         grain = patch.noise(0, 0.05)
@@ -196,7 +196,7 @@ def _cloth(patch: Patch) -> Singles:
     return patch.colour * folds[:, None]
 
 
-_BRUSHES: Mapping[Material, Brush] = {
+_BRUSHES: dict[Material, Brush] = {
     Material.ASPHALT: _asphalt,
     Material.MARKING: _marking,
     Material.PAVING: _paving,
@@ -219,12 +219,8 @@ def _mirrored(picture: Singles, shown: View, wet: float) -> Singles:
     for reach in (2, 4):
         seen = (seen + np.roll(seen, reach, 0) + np.roll(seen, -reach, 0)) * np.float32(1 / 3)
     road = np.isin(shown.material[::2, ::2], (Material.ASPHALT, Material.MARKING, Material.PAVING))
-    puddles = np.clip(
-        Patch(shown, np.arange(shown.z.size)).noise(5, 0.2).reshape(shown.z.shape)[::2, ::2] * 4
-        - np.float32(1.2),
-        np.float32(0.35),
-        1,
-    )
+    ripples = Patch(shown, np.arange(shown.z.size)).noise(5, 0.2).reshape(shown.z.shape)
+    puddles = np.clip(ripples[::2, ::2] * 4 - np.float32(1.2), np.float32(0.35), 1)
     return mixed(
         picture * np.where(road, 0.8, 1)[..., None], seen, road * puddles * np.float32(wet)
     )

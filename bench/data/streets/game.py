@@ -10,13 +10,11 @@ from PIL import Image, ImageFilter
 
 from bench.data.streets import raster
 from bench.data.streets.faces import Material
-from bench.data.streets.street import Manner
-from bench.data.streets.textures import Patch, bricks, mixed, painted, repeat, windows
+from bench.data.streets.plan import Manner
+from bench.data.streets.textures import SIDE, Patch, bricks, mixed, painted, repeat, windows
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from bench.data.streets.raster import Singles
+    from bench.data.streets.lens import Singles
     from bench.data.streets.street import Street
     from bench.data.streets.textures import Brush
 
@@ -31,7 +29,7 @@ def rendering(street: Street, size: tuple[int, int], rng: np.random.Generator) -
     """Return the street as a picture of `size` (height, width)."""
     reach = rng.uniform(-1.6, 1.6), rng.uniform(-0.9, 0.9)
     shown = raster.view(street, (2 * size[0], 2 * size[1]), reach)
-    surfaces = painted(shown, _BRUSHES)
+    surfaces = painted(shown, _brushes(int(rng.integers(SIDE))))
     sun = np.array([-reach[0], 1.0, -reach[1]]) / (1 + reach[0] ** 2 + reach[1] ** 2) ** 0.5
     nx, ny, nz = shown.normal
     facing = nx * np.float32(sun[0]) + ny * np.float32(sun[1]) + nz * np.float32(sun[2])
@@ -48,11 +46,14 @@ def rendering(street: Street, size: tuple[int, int], rng: np.random.Generator) -
     return reduced.filter(ImageFilter.UnsharpMask(1, 70, 0))
 
 
-def _sky(patch: Patch) -> Singles:
-    height = np.clip(patch.up * np.float32(2.2), 0, 1)
-    blue = mixed(np.tile(np.float32(_PALE), (len(height), 1)), _BLUE, height)
-    clouds = np.clip(patch.noise(5, 9.0, 3.5) * 4 - np.float32(2.3), 0, 1)
-    return mixed(blue, (1.0, 1.0, 1.0), clouds * np.float32(0.85))
+def _brushes(drift: int) -> dict[Material, Brush]:
+    def sky(patch: Patch) -> Singles:
+        height = np.clip(patch.up * np.float32(2.2), 0, 1)
+        blue = mixed(patch.colour * np.array(_PALE, np.float32), _BLUE, height)
+        clouds = np.clip(patch.noise(5, 9.0, 3.5, drift) * 4 - np.float32(2.3), 0, 1)
+        return mixed(blue, (1.0, 1.0, 1.0), clouds * np.float32(0.85))
+
+    return _BRUSHES | {Material.SKY: sky}
 
 
 def _asphalt(patch: Patch) -> Singles:
@@ -106,8 +107,7 @@ def _glass(patch: Patch) -> Singles:
     return mixed(patch.colour * np.float32(1.4), (0.45, 0.65, 0.9), shine * np.float32(0.45) + 0.1)
 
 
-_BRUSHES: Mapping[Material, Brush] = {
-    Material.SKY: _sky,
+_BRUSHES: dict[Material, Brush] = {
     Material.ASPHALT: _asphalt,
     Material.PAVING: _paving,
     Material.GRASS: _grass,

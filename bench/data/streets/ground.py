@@ -1,13 +1,13 @@
 """What lies on the ground: road, pavements, lawns, lines, rails."""
 
-# ruff: noqa: PLR2004  a drawing is made of numbers
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 from bench.data.streets.faces import (
     LABEL,
@@ -15,19 +15,14 @@ from bench.data.streets.faces import (
     Colour,
     Face,
     Material,
-    Outline,
-    Place,
-    along,
-    bar,
-    blob,
     chance,
-    disc,
     pick,
-    rectangle,
-    shade,
 )
+from bench.data.streets.plan import END, KERB, Manner, Plan
 
-def _ground(plan: Plan, rng: np.random.Generator, manner: Manner, *, tram: bool) -> Iterator[Face]:
+
+def ground(plan: Plan, rng: np.random.Generator, manner: Manner) -> Iterator[Face]:
+    """Yield what lies on the ground, each covering what came before."""
     grey = float(rng.uniform(0.3, 0.42))
     tar: Colour = (grey, grey, grey * 1.02)
     slab = pick(rng, ((0.58, 0.55, 0.52), (0.6, 0.5, 0.45), (0.52, 0.53, 0.55)))
@@ -35,13 +30,13 @@ def _ground(plan: Plan, rng: np.random.Generator, manner: Manner, *, tram: bool)
     yield Face(_flat(-250, 250, 0.3, 500), LABEL["terrain"], Material.GRASS, lawn)
     for side in (-1, 1):
         inner, outer = plan.kerb[side], plan.kerb[side] + plan.pavement[side]
-        yield Face(_flat(side * inner, side * outer, 0.3, END, KERB), LABEL["sidewalk"], 3, slab)
-        yield Face(
-            _flat(side * inner, side * (inner + 0.18), 0.3, END, KERB), NOTHING, 7, (0.7, 0.7, 0.68)
-        )
-        kerb = _flat(side * inner, side * inner, 0.3, END)
-        kerb[:8, 1] = KERB
-        yield Face(kerb, LABEL["sidewalk"], Material.STONE, (0.62, 0.62, 0.6))
+        pavement = _flat(side * inner, side * outer, 0.3, END, KERB)
+        yield Face(pavement, LABEL["sidewalk"], Material.PAVING, slab)
+        edge = _flat(side * inner, side * (inner + 0.18), 0.3, END, KERB)
+        yield Face(edge, NOTHING, Material.STONE, (0.7, 0.7, 0.68))
+        step = _flat(side * inner, side * inner, 0.3, END)
+        step[:8, 1] = KERB
+        yield Face(step, LABEL["sidewalk"], Material.STONE, (0.62, 0.62, 0.6))
         if not plan.verge[side] and chance(rng, 0.15 * (1 - manner.green)):
             # A forecourt: where the houses stand back, nobody has to say what the ground is.
             yard = _flat(side * outer, side * (outer + 8), 5, END, KERB)
@@ -55,9 +50,9 @@ def _ground(plan: Plan, rng: np.random.Generator, manner: Manner, *, tram: bool)
     if plan.crossing:
         start, end = plan.crossing
         yield Face(_flat(-80, 80, start, end), LABEL["road"], Material.ASPHALT, tar)
-    yield from _markings(plan, rng)
-    if tram:
-        middle = plan.tram
+    yield from _lines(plan, rng)
+    if plan.tram:
+        middle = plan.theirs
         track = _flat(middle - 1.3, middle + 1.3, 0.3, END)
         yield Face(track, LABEL["rail track"], Material.PAVING, (0.4, 0.38, 0.36))
         for rail in (-0.72, 0.72):
@@ -65,7 +60,7 @@ def _ground(plan: Plan, rng: np.random.Generator, manner: Manner, *, tram: bool)
             yield Face(line, NOTHING, Material.METAL, (0.6, 0.6, 0.62))
 
 
-def _markings(plan: Plan, rng: np.random.Generator) -> Iterator[Face]:
+def _lines(plan: Plan, rng: np.random.Generator) -> Iterator[Face]:
     """Yield lines on the road, which are part of it."""
     white: Colour = (0.86, 0.86, 0.84)
 

@@ -1,11 +1,6 @@
 """Houses, walls, fences and bridges."""
 
-# ruff: noqa: PLR2004  a drawing is made of numbers
 from __future__ import annotations
-
-import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,13 +10,9 @@ from bench.data.streets.faces import (
     Colour,
     Face,
     Material,
-    Outline,
     Place,
     along,
-    bar,
-    blob,
     chance,
-    disc,
     pick,
     rectangle,
     shade,

@@ -1,18 +1,19 @@
 """People, riders, bicycles and motorcycles: flat figures with limbs."""
 
-# ruff: noqa: PLR2004  a drawing is made of numbers
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from bench.data.streets.faces import (
     LABEL,
+    NOTHING,
     Colour,
     Face,
     Material,
     Outline,
     Place,
     bar,
+    chance,
     disc,
     pick,
     rectangle,
@@ -67,8 +68,10 @@ def person(place: Place, rng: np.random.Generator) -> list[Face]:
         bag = rectangle(0.22, 0.45, 0.45, 0.8)
         parts.append((bag, Material.CLOTH, pick(rng, CLOTHES)))
     return [
-        Face(place.upright([(x * tall, y * tall) for x, y in outline]), LABEL["person"], *rest)
-        for outline, *rest in parts
+        Face(
+            place.upright([(x * tall, y * tall) for x, y in outline]), LABEL["person"], what, colour
+        )
+        for outline, what, colour in parts
     ]
 
 
@@ -81,7 +84,7 @@ def bicycle(place: Place, rng: np.random.Generator, label: str = "bicycle") -> l
     for wheel in (-base, base):
         tyre = ring(wheel, radius, radius, 0.12 if motor else 0.055)
         # As in Cityscapes, what is seen through a wheel belongs to it.
-        faces.append(Face(place.lengthwise(disc(wheel, radius, radius)), id_, -1))
+        faces.append(Face(place.lengthwise(disc(wheel, radius, radius)), id_, NOTHING))
         faces.append(Face(place.lengthwise(tyre), id_, Material.RUBBER, _TYRE))
         hub = disc(wheel, radius, 0.12 if motor else 0.04, corners=6)
         faces.append(Face(place.lengthwise(hub), id_, Material.METAL, (0.5, 0.5, 0.5)))
@@ -139,6 +142,6 @@ def rider(place: Place, rng: np.random.Generator, label: str = "bicycle") -> lis
     id_ = LABEL["rider"]
     return [
         *bicycle(place, rng, label),
-        *(Face(place.lengthwise(outline), id_, *rest) for outline, *rest in from_side),
-        *(Face(place.upright(outline, -0.2), id_, *rest) for outline, *rest in from_behind),
+        *(Face(place.lengthwise(each), id_, what, colour) for each, what, colour in from_side),
+        *(Face(place.upright(each, -0.2), id_, what, colour) for each, what, colour in from_behind),
     ]

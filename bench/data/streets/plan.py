@@ -1,31 +1,16 @@
 """The outline of a street: how wide its parts are, and where it is crossed."""
 
-# ruff: noqa: PLR2004  a drawing is made of numbers
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from bench.data.streets.faces import (
-    LABEL,
-    NOTHING,
-    Colour,
-    Face,
-    Material,
-    Outline,
-    Place,
-    along,
-    bar,
-    blob,
     chance,
-    disc,
-    pick,
-    rectangle,
-    shade,
 )
+
+if TYPE_CHECKING:
+    import numpy as np
 
 END = 130.0
 """Metres to the end of the street, where something closes the view."""
@@ -57,7 +42,18 @@ class Manner:
 
 @dataclass(frozen=True)
 class Plan:
-    """A street's outline: distances from the camera's path, by side (-1 left, 1 right)."""
+    """A street's outline; what each side has is given by side, -1 the left and 1 the right.
+
+    Attributes:
+        kerb: metres from the camera's path to the kerb.
+        parking: whether cars park along the kerb.
+        pavement: metres from the kerb to the plots or the verge.
+        verge: metres of lawn between pavement and plots.
+        crossing: metres ahead where another road begins and ends, if one does.
+        ours: the side that people drive on.
+        lane: metres of a lane.
+        tram: whether there are rails.
+    """
 
     kerb: dict[int, float]
     parking: dict[int, bool]
@@ -65,13 +61,21 @@ class Plan:
     verge: dict[int, float]
     crossing: tuple[float, float] | None
     ours: int
+    lane: float
+    tram: bool
 
     def front(self, side: int) -> float:
         """Return where the plots begin."""
         return self.kerb[side] + self.pavement[side] + self.verge[side]
 
+    @property
+    def theirs(self) -> float:
+        """Return where the middle of the oncoming lane is, metres to the right."""
+        return -self.ours * self.lane
+
 
 def draft(rng: np.random.Generator, manner: Manner) -> Plan:
+    """Return the outline of a street of `manner`."""
     ours = -1 if chance(rng, 0.5) else 1  # which side one drives on
     lane, parking = rng.uniform(*manner.lane), {s: chance(rng, 0.55) for s in (-1, 1)}
     more = lane if chance(rng, 0.2) else 0.0  # two lanes each way
@@ -88,14 +92,6 @@ def draft(rng: np.random.Generator, manner: Manner) -> Plan:
         verge={s: verge if chance(rng, manner.green * 1.1) else 0.0 for s in (-1, 1)},
         crossing=(start, start + rng.uniform(7, 11)) if chance(rng, 0.4) else None,
         ours=ours,
+        lane=lane,
+        tram=chance(rng, 0.17 * manner.traffic),
     )
-
-
-def _lane(plan: Plan) -> float:
-    """Return the width of the lane that the camera drives in, about."""
-    ours, theirs = plan.kerb[plan.ours], plan.kerb[-plan.ours]
-    return min(3.5, max(2.8, (ours + theirs - 2.4) / 2))
-
-
-def _tram_x(plan: Plan) -> float:
-    return -plan.ours * plan.lane

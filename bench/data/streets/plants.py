@@ -1,29 +1,22 @@
 """Trees and hedges: leaves, and what carries them."""
 
-# ruff: noqa: PLR2004  a drawing is made of numbers
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bench.data.streets.faces import (
     LABEL,
-    NOTHING,
     Colour,
     Face,
     Material,
-    Outline,
     Place,
     along,
     bar,
     blob,
     chance,
-    disc,
     pick,
-    rectangle,
     shade,
 )
 
@@ -38,7 +31,12 @@ def tree(place: Place, rng: np.random.Generator, size: float = 1.0) -> list[Face
     lean, character = rng.uniform(-0.2, 0.2), float(rng.random())
     tall = wide * rng.uniform(0.9, 1.5)
     faces = [
-        Face(place.upright(bar((0, 0), (lean, stem + tall), 0.34 * size, 0.5)), id_, 13, _TRUNK)
+        Face(
+            place.upright(bar((0, 0), (lean, stem + tall), 0.34 * size, 0.5)),
+            id_,
+            Material.BARK,
+            _TRUNK,
+        )
     ]
     if chance(rng, 0.35):  # branches show
         for _ in range(5):

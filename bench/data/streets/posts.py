@@ -3,11 +3,7 @@
 # ruff: noqa: PLR2004  a drawing is made of numbers
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from bench.data.streets.faces import (
     LABEL,
@@ -15,17 +11,17 @@ from bench.data.streets.faces import (
     Colour,
     Face,
     Material,
-    Outline,
     Place,
-    along,
     bar,
-    blob,
     chance,
     disc,
     pick,
     rectangle,
     shade,
 )
+
+if TYPE_CHECKING:
+    import numpy as np
 
 BOARDS: tuple[Colour, ...] = (
     (0.75, 0.08, 0.08),

@@ -1,31 +1,26 @@
 """A street as a function of a generator of random numbers: the camera and all it can see."""
 
-# ruff: noqa: PLR2004  a drawing is made of numbers
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bench.data.streets import plots, traffic
 from bench.data.streets.faces import (
     LABEL,
-    NOTHING,
-    Colour,
     Face,
     Material,
-    Outline,
     Place,
-    along,
-    bar,
-    blob,
     chance,
-    disc,
+    distance,
     pick,
-    rectangle,
-    shade,
 )
+from bench.data.streets.ground import ground
+from bench.data.streets.lens import Lens
+from bench.data.streets.plan import Manner, draft
+from bench.data.streets.vehicles import PAINTS
+
 
 @dataclass(frozen=True)
 class Street:
@@ -54,21 +49,19 @@ def street(rng: np.random.Generator, manner: Manner) -> Street:
         roll=rng.uniform(-0.015, 0.015),
     )
     bend = rng.uniform(-0.0016, 0.0016) if chance(rng, 0.5) else 0.0
-    plan = _plan(rng, manner)
-    tram = chance(rng, 0.1 * manner.traffic / 0.6)
-    ground = list(_ground(plan, rng, manner, tram=tram))
+    plan = draft(rng, manner)
+    lying = list(ground(plan, rng, manner))
     things = [
-        *_closing(rng, manner),
-        *_plots(plan, rng, manner),
-        *_kerbside(plan, rng, manner),
-        *_traffic(plan, rng, manner, tram=tram),
-        *_walkers(plan, rng, manner),
+        *plots.far_end(rng, manner),
+        *plots.plots(plan, rng, manner),
+        *plots.kerbside(plan, rng, manner),
+        *traffic.vehicles(plan, rng, manner),
+        *traffic.walkers(plan, rng, manner),
     ]
-    things = [faces for faces in things if faces]
     things.sort(key=distance, reverse=True)
     if chance(rng, 0.3):  # the camera's own bonnet
         things.append(_bonnet(lens, rng))
-    return Street(lens, bend, ground, things)
+    return Street(lens, bend, lying, things)
 
 
 def _bonnet(lens: Lens, rng: np.random.Generator) -> list[Face]:
@@ -79,4 +72,4 @@ def _bonnet(lens: Lens, rng: np.random.Generator) -> list[Face]:
     arc = [(wide * t, floor + rise * (1 - t * t)) for t in np.linspace(-1, 1, 15).tolist()]
     outline = [(-wide, floor - 0.2), *arc, (wide, floor - 0.2)]
     points = Place(0.0, z).upright(outline)
-    return [Face(points, LABEL["ego vehicle"], Material.PAINT, pick(rng, vehicles.PAINTS))]
+    return [Face(points, LABEL["ego vehicle"], Material.PAINT, pick(rng, PAINTS))]

@@ -4,7 +4,6 @@ Only sums, products, quotients and look-ups: another machine's sine may differ i
 these do not.
 """
 
-# ruff: noqa: PLR2004  a drawing is made of numbers
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -19,7 +18,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bench.data.streets.faces import Material
-    from bench.data.streets.raster import Singles, View
+    from bench.data.streets.lens import Singles
+    from bench.data.streets.raster import View
 
     Brush = Callable[["Patch"], Singles]
 
@@ -64,9 +64,12 @@ class Patch:
         footprint = self.view.footprint.ravel()[self.where]
         return np.clip(wave / (3 * footprint) - np.float32(0.5), 0, 1)
 
-    def noise(self, table: int, across: float, up: float | None = None) -> Singles:
-        """Return noise, 0..1, whose cells are `across` metres wide and `up` metres high."""
-        column = (self.u * np.float32(1 / across)).astype(np.int32) & (SIDE - 1)
+    def noise(self, table: int, across: float, up: float | None = None, shift: int = 0) -> Singles:
+        """Return noise, 0..1, whose cells are `across` metres wide and `up` metres high.
+
+        With another `shift`, other noise comes out.
+        """
+        column = (self.u * np.float32(1 / across)).astype(np.int32) + shift & (SIDE - 1)
         row = (self.v * np.float32(1 / (up or across))).astype(np.int32) & (SIDE - 1)
         return noise_table(table).ravel()[row * SIDE + column]
 
@@ -87,7 +90,7 @@ def painted(view: View, brushes: Mapping[Material, Brush]) -> Singles:
 
 @cache
 def noise_table(smooth: int) -> Singles:
-    """Return noise that repeats, float32 (256, 256), 0..1: the more `smooth`, the larger its lumps."""
+    """Return noise that repeats, float32 (256, 256), 0..1, in larger lumps if more `smooth`."""
     rng = np.random.default_rng((20_180_703, smooth))
     table = rng.random((SIDE, SIDE)).astype(np.float64)
     for reach in range(smooth):

@@ -103,9 +103,9 @@ def box(label: str, length: float, height: float, width: float, rng: np.random.G
     profile.append((half, 0.4))
     panes: list[Outline] = []
     if label in {"bus", "train"}:
-        pane = rng.uniform(1.1, 1.8)
-        for start in np.arange(-half + 0.3, half - pane, pane + 0.15):
-            panes.append(rectangle(start, start + pane, height * 0.48, height * 0.8))
+        pane, low, high = rng.uniform(1.1, 1.8), height * 0.48, height * 0.8
+        starts = np.arange(-half + 0.3, half - pane, pane + 0.15)
+        panes = [rectangle(start, start + pane, low, high) for start in starts]
     wheels = (-half * 0.6, half * 0.7) if length < 14 else (-half * 0.7, 0.0, half * 0.7)
     glass = (2,) if label in {"bus", "train"} else ()
     return Shape(label, profile, glass, tuple(panes), wheels, width, 0.46)
@@ -167,7 +167,8 @@ def truck(place: Place, rng: np.random.Generator) -> list[Face]:
     sin, cos = math.sin(place.yaw), math.cos(place.yaw)
     front = Place(place.x + ahead * sin, place.z + ahead * cos, place.yaw)
     parts = [vehicle(load, place, cargo), vehicle(cab(rng), front, paint)]
-    return sum(sorted(parts, key=distance, reverse=True), [])
+    parts.sort(key=distance, reverse=True)
+    return [*parts[0], *parts[1]]
 
 
 def _lamps(shape: Shape, place: Place, back: bool) -> list[Face]:  # noqa: FBT001

@@ -6,7 +6,7 @@ import json
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from filelock import FileLock
@@ -40,7 +40,10 @@ COUNTS: dict[Rendering, dict[str, int]] = {
 }
 """Pictures of each split."""
 
-CITIES = {"train": ("altbruck", "feldhain", "kesselau", "rohrwick"), "val": ("lindau", "oststein")}
+CITIES = {
+    "train": ("altbruck", "feldhain", "kesselau", "rohrwick"),
+    "val": ("lindhain", "oststein"),
+}
 """What the camera's made-up cities are called."""
 
 MANIFEST = "manifest.json"
@@ -158,7 +161,7 @@ def _complete(folder: Path) -> bool:
     )
 
 
-def _manifest(folder: Path) -> dict[str, object]:
+def _manifest(folder: Path) -> dict[str, Any]:
     try:
         return json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
