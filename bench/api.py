@@ -36,7 +36,11 @@ class Method(Protocol):
     learns_from: ClassVar[Literal["source", "target"]]
 
     def fit(self, task: Task, ctx: Context) -> nn.Module:
-        """Return a network: images float32 (b, c, h, w) in -1..1 to logits (b, k) or (b, k, h, w)."""
+        """Return a network.
+
+        It maps images float32 (b, c, h, w) in -1..1 to logits (b, k), or (b, k, h, w) if
+        ``task.dense``.
+        """
         ...
 
 

@@ -69,8 +69,8 @@ def evaluate(
     with only_json(as_json=as_json):
         from bench.class_file import class_list  # noqa: PLC0415  numpy
         from bench.errors import unknown  # noqa: PLC0415
-        from bench.evaluate import ENCODINGS  # noqa: PLC0415  numpy
-        from bench.evaluate import evaluate as count_all  # noqa: PLC0415
+        from bench.evaluate import evaluate as count_all  # noqa: PLC0415  numpy
+        from bench.label_maps import ENCODINGS  # noqa: PLC0415
         from bench.metrics import ABSENT  # noqa: PLC0415
         from bench.pairing import pair  # noqa: PLC0415
 

@@ -25,8 +25,8 @@ PRESETS = ("paper", "fast", "smoke")
 """What ``--preset`` knows. A method that does not define one of them uses its defaults there."""
 
 SEGMENTATION = "segmentation"
-"""``presets["segmentation/fast"]`` takes the place of ``presets["fast"]`` where a class is predicted
-for each pixel."""
+"""``presets["segmentation/fast"]`` takes the place of ``presets["fast"]`` where there is one class
+a pixel."""
 
 _BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}

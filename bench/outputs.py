@@ -19,10 +19,10 @@ from bench.stages import load_weights
 from bench.task import Images, to_bytes
 
 if TYPE_CHECKING:
-    import numpy as np
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    import numpy as np
     from torch import Tensor, nn
 
     from bench.context import Context

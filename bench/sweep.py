@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     import torch
 
     from bench.data.assemble import LearnsFrom
+    from bench.material import Material
     from bench.plugins import LoadedMethod
     from bench.records import Record
     from bench.request import Request
-    from bench.material import Material
     from bench.run import Trial
     from bench.suites import Shift, Suite
 
@@ -185,8 +185,8 @@ def _check_backbone(request: Request, shift: Shift) -> None:
     kind = backbones.task(backbone)
     if kind != shift.task:
         raise BenchError(
-            f"The shift '{shift.name}' is one of {shift.task}, and the backbone '{backbone}' one for"
-            f" {kind}. `bench list backbones` says what each is for."
+            f"The shift '{shift.name}' is one of {shift.task}, and the backbone '{backbone}' one"
+            f" for {kind}. `bench list backbones` says what each is for."
         )
 
 

@@ -149,12 +149,11 @@ def _presets(
 ) -> dict[str, dict[str, object]]:
     """Return what each preset changes of a method that consists of `stages`."""
     return {
-        name: _dotted(**{stage: changes[stage] for stage in stages})
-        for name, changes in of.items()
+        name: _dotted(**{stage: changes[stage] for stage in stages}) for name, changes in of.items()
     }
 
 
-_ALL = {
+_ALL: Mapping[str, Mapping[str, Mapping[str, object]]] = {
     "fast": {"source": FAST_CLASSIFIER, "pixel": FAST_PIXEL, "feature": FAST_FEATURE},
     "smoke": {"source": SMOKE_CLASSIFIER, "pixel": SMOKE_PIXEL, "feature": SMOKE_FEATURE},
     "segmentation/paper": {

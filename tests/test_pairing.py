@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from bench.errors import MissingDataError
 from bench.pairing import pair
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def folder_of(root: Path, *names: str) -> Path:

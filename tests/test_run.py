@@ -16,8 +16,8 @@ from safetensors.numpy import load_file
 from torch import nn
 
 from bench.errors import BenchError, DivergedError
-from bench.request import Request
 from bench.predict import predict
+from bench.request import Request
 from bench.sweep import sweep
 from bench.task import Images
 

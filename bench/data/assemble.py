@@ -192,7 +192,7 @@ def _opened(frames: Frames, device: torch.device, cache: Path | None) -> Pixels:
 
 
 def _height_and_width(shift: Shift) -> tuple[int, int]:
-    return (shift.size, shift.size) if isinstance(shift.size, int) else tuple(shift.size)
+    return (shift.size, shift.size) if isinstance(shift.size, int) else shift.size
 
 
 def _split_of(role: Role) -> Split:

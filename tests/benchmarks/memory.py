@@ -1,7 +1,7 @@
 """Peak memory of the paper's two segmentation networks on a CPU.
 
 A whole Cityscapes image (2048x1024) through the network, and one training step of the `paper`
-preset: batch 1, SGD with momentum 0.99, a whole frame of 1024x512 or a crop of 768x768. Each is
+preset on the source: batch 1, SGD with momentum 0.99, a whole frame or a crop of 768x768. Each is
 measured in a process of its own, twice: a first step, and one more, for which momentum is there.
 What the process took before the network was built (Python, torch) is subtracted.
 """
@@ -17,6 +17,7 @@ import time
 
 CASES = {
     "inference, 2048x1024": (1024, 2048),
+    "training step, 2048x1024": (1024, 2048),
     "training step, 1024x512": (512, 1024),
     "training step, crop 768x768": (768, 768),
 }

@@ -251,7 +251,8 @@ def test_a_restored_gate_goes_on(first: list[float], second: list[float], patien
 def test_the_discriminator_is_built_for_the_scores() -> None:
     built = build_discriminator(reference_net(), two_clusters(), Feature(hidden=7))
     assert isinstance(built, ScoreDiscriminator)
-    assert [tuple(layer.weight.shape) for layer in built.body[::2]] == [(7, CLASSES), (7, 7), (2, 7)]
+    shapes = [tuple(layer.weight.shape) for layer in built.body[::2]]
+    assert shapes == [(7, CLASSES), (7, 7), (2, 7)]
 
 
 def test_a_closed_gate_stops_the_network_not_the_discriminator(

@@ -24,7 +24,7 @@ class StreetsGame(GTA5):
 
     name: ClassVar[str] = "streets-game"
     folder: ClassVar[str] = "streets/game"
-    origin: ClassVar[str] = "`bench data fetch streets-game` draws it."
+    origin: ClassVar[str] = "Run `bench data fetch streets-game`, which draws them."
     size: ClassVar[tuple[int, int]] = _SIZE
     sizes_vary: ClassVar[bool] = False
     count: ClassVar[int] = 600
@@ -49,7 +49,7 @@ class StreetsCamera(Cityscapes):
 
     name: ClassVar[str] = "streets-camera"
     folder: ClassVar[str] = "streets/camera"
-    origin: ClassVar[str] = "`bench data fetch streets-camera` draws it."
+    origin: ClassVar[str] = "Run `bench data fetch streets-camera`, which draws them."
     size: ClassVar[tuple[int, int]] = _SIZE
     counts: ClassVar[Mapping[str, int]] = {"train": 600, "val": 150}
 

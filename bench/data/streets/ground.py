@@ -9,15 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-from bench.data.streets.faces import (
-    LABEL,
-    NOTHING,
-    Colour,
-    Face,
-    Material,
-    chance,
-    pick,
-)
+from bench.data.streets.faces import LABEL, NOTHING, Colour, Face, Material, chance, pick
 from bench.data.streets.plan import END, KERB, Manner, Plan
 
 

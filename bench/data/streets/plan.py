@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.data.streets.faces import (
-    chance,
-)
+from bench.data.streets.faces import chance
 
 if TYPE_CHECKING:
     import numpy as np

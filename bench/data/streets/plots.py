@@ -11,14 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 from bench.data.streets import houses, people, plants, posts
-from bench.data.streets.faces import (
-    LABEL,
-    Face,
-    Material,
-    Place,
-    chance,
-    pick,
-)
+from bench.data.streets.faces import LABEL, Face, Material, Place, chance, pick
 from bench.data.streets.plan import END, KERB, Manner, Plan
 
 

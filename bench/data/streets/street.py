@@ -7,15 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.data.streets import plots, traffic
-from bench.data.streets.faces import (
-    LABEL,
-    Face,
-    Material,
-    Place,
-    chance,
-    distance,
-    pick,
-)
+from bench.data.streets.faces import LABEL, Face, Material, Place, chance, distance, pick
 from bench.data.streets.ground import ground
 from bench.data.streets.lens import Lens
 from bench.data.streets.plan import Manner, draft

@@ -7,12 +7,7 @@ import math
 from typing import TYPE_CHECKING
 
 from bench.data.streets import people
-from bench.data.streets.faces import (
-    Face,
-    Place,
-    chance,
-    pick,
-)
+from bench.data.streets.faces import Face, Place, chance, pick
 from bench.data.streets.plan import KERB, Manner, Plan
 from bench.data.streets.vehicles import PAINTS, box, car, truck, vehicle
 

@@ -6,7 +6,7 @@ import json
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from filelock import FileLock
@@ -107,7 +107,7 @@ def _named(rendering: Rendering, split: str, number: int, count: int) -> Item:
 def prepare(folder: Path, rendering: Rendering) -> None:
     """Write a tree into `folder`, unless it is there, complete and of this version.
 
-    Readers see no tree or all of it. Only files that an earlier version wrote are replaced.
+    Readers see all of a tree or none of it. Only what an earlier version wrote is replaced.
 
     Raises:
         BenchError: the folder cannot be written to, or holds files that are not ours.
@@ -125,9 +125,7 @@ def prepare(folder: Path, rendering: Rendering) -> None:
             shutil.rmtree(partial, ignore_errors=True)
             try:
                 _write(partial, rendering)
-                if folder.exists():
-                    shutil.rmtree(folder)
-                partial.rename(folder)
+                _replace(folder, partial)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
 
@@ -153,19 +151,29 @@ def _write(folder: Path, rendering: Rendering) -> None:
     write_json(folder / MANIFEST, {"generator": GENERATOR, "bytes": sizes})
 
 
+def _replace(folder: Path, made: Path) -> None:
+    """Put a finished tree where an old one may be."""
+    old = folder.parent / f".{folder.name}.old"
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    made.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
 def _complete(folder: Path) -> bool:
     """Return whether a tree of this version is there with all of its files."""
-    manifest = _manifest(folder)
-    return manifest.get("generator") == GENERATOR and all(
-        _size(folder / name) == size for name, size in manifest["bytes"].items()
-    )
+    version, sizes = _manifest(folder)
+    return version == GENERATOR and all(_size(folder / name) == sizes[name] for name in sizes)
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
+def _manifest(folder: Path) -> tuple[int | None, dict[str, int]]:
+    """Return a tree's version and the bytes of each file; None if that cannot be known."""
     try:
-        return json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
+        content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        return int(content["generator"]), dict(content["bytes"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None, {}
 
 
 def _size(path: Path) -> int:
@@ -177,7 +185,7 @@ def _size(path: Path) -> int:
 
 def _refuse_strangers(folder: Path) -> None:
     """Raise BenchError if a folder that is to be replaced holds anything that we did not write."""
-    ours = {MANIFEST, *_manifest(folder).get("bytes", ())}
+    ours = {MANIFEST, *_manifest(folder)[1]}
     for path in sorted(folder.rglob("*")):
         if not path.is_dir() and path.relative_to(folder).as_posix() not in ours:
             raise BenchError(
@@ -194,6 +202,6 @@ def _explained(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise BenchError(
             f"The street scenes cannot be written to {folder} ({error.strerror or error})."
-            " They need 60 MB in a data folder that you may write to: choose one with --data or"
+            " They need 70 MB in a data folder that you may write to: choose one with --data or"
             " BENCH_DATA."
         ) from error
