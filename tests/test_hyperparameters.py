@@ -61,6 +61,42 @@ def test_defaults_then_preset_then_settings() -> None:
     assert type(fast.pixel.lr) is float  # type: ignore[union-attr]  an int was given
 
 
+@dataclass(frozen=True)
+class TwoTasks:
+    lr: float = 1.0
+    steps: int = 100
+    presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
+        "fast": {"lr": 2.0},
+        "smoke": {"steps": 2},
+        "segmentation/fast": {"steps": 7},
+        "segmentation/paper": {"lr": 5.0},
+    }
+
+
+@pytest.mark.parametrize(
+    ("preset", "classification", "segmentation"),
+    [
+        ("paper", TwoTasks(), TwoTasks(lr=5.0)),
+        ("fast", TwoTasks(lr=2.0), TwoTasks(steps=7)),
+        ("smoke", TwoTasks(steps=2), TwoTasks(steps=2)),
+    ],
+)
+def test_a_preset_for_segmentation_takes_the_place_of_the_other(
+    preset: str, classification: TwoTasks, segmentation: TwoTasks
+) -> None:
+    assert resolve(TwoTasks, preset, {}) == classification
+    assert resolve(TwoTasks, preset, {}, "segmentation") == segmentation
+    assert differing(TwoTasks, preset, {"lr": "5"}, "segmentation") == (
+        {} if preset == "paper" else {"lr": 5.0}
+    )
+
+
+def test_a_misspelt_preset_for_segmentation_is_named() -> None:
+    wrong = type("Wrong", (TwoTasks,), {"presets": {"segmentation/fats": {}}})
+    with pytest.raises(BenchError, match="Did you mean 'segmentation/fast'"):
+        resolve(wrong, "fast", {})
+
+
 def test_a_method_without_a_preset_uses_its_defaults() -> None:
     assert resolve(Pixel, "smoke", {}) == Pixel()
 

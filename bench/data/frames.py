@@ -355,16 +355,23 @@ class _Known:
     def _opened(self, path: Path) -> sqlite3.Connection:
         with contextlib.suppress(OSError, sqlite3.Error):
             path.parent.mkdir(parents=True, exist_ok=True)
-            database = sqlite3.connect(path, timeout=60)
             try:
-                with database:
-                    database.execute(self._TABLE)
-            except sqlite3.Error:
-                database.close()
+                return self._with_table(path)
+            except sqlite3.OperationalError:  # busy, or not to be written
                 raise
-            return database
-        database = sqlite3.connect(":memory:")
-        database.execute(self._TABLE)
+            except sqlite3.DatabaseError:  # no database, or a broken one
+                path.unlink()
+                return self._with_table(path)
+        return self._with_table(":memory:")
+
+    def _with_table(self, path: Path | str) -> sqlite3.Connection:
+        database = sqlite3.connect(path, timeout=60)
+        try:
+            with database:
+                database.execute(self._TABLE)
+        except sqlite3.Error:
+            database.close()
+            raise
         return database
 
 

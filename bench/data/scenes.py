@@ -43,6 +43,9 @@ T = TypeVar("T")
 MAX_PIXELS = 2**26
 """More than any image of ours has by far; one that claims more is not decoded."""
 
+MAX_BYTES = 2**29
+"""More than `MAX_PIXELS` take even uncompressed; no longer file is read."""
+
 NAMED = 3
 """Offending files that an error names; `bench data verify` names them all."""
 
@@ -79,6 +82,7 @@ def read_colours(path: Path) -> Tensor:
     if content.startswith(_PNG) and content[24] > 8:  # noqa: PLR2004  bits a sample
         _refuse(path, f"has {content[24]} bits a sample; expected an image of 8")
     with _opened(path, content) as image:
+        image.info.pop("transparency", None)  # Pillow would warn that it gets lost
         return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
 
 
@@ -125,7 +129,7 @@ def _red_byte(path: Path, content: bytes, layout: str) -> NDArray[np.uint8]:
 def _opened(path: Path, content: bytes) -> Iterator[Image.Image]:
     """Open an image with Pillow; what it cannot decode in the block is an error with the path."""
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as image:
             yield image
     # What Pillow raises is not documented; SyntaxError and IndexError do occur.
     except (OSError, SyntaxError, ValueError, IndexError, EOFError, struct.error) as error:
@@ -158,6 +162,9 @@ def _sound(path: Path) -> bytes:
     """Return the content of an image file: of a size that may be decoded, and all there."""
     image_size(path)
     try:
+        length = path.stat().st_size
+        if length > MAX_BYTES:
+            _refuse(path, f"has {length:,} bytes; expected at most {MAX_BYTES:,}")
         content = path.read_bytes()
     except OSError as error:
         _refuse(path, f"cannot be read ({_reason(error)})")

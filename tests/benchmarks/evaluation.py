@@ -90,7 +90,7 @@ def main() -> int:
         figures = f"{best[name]:.2f} s | {float(np.median(seconds)):.2f} s"
         print(f"| {name} | {figures} | {asked.images / best[name]:.0f} |")
     print(f"\n{ratio:.2f} times faster (limit {LIMIT:g}); IoUs differ by at most {apart:.1e}")
-    return int(ratio < LIMIT or apart > 1e-9)  # noqa: PLR2004  equal but for rounding
+    return int(ratio < LIMIT or apart > 1e-9)
 
 
 if __name__ == "__main__":

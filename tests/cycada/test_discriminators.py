@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from bench.errors import BenchError
-from cycada.discriminators import PatchDiscriminator, ScoreDiscriminator
+from cycada.discriminators import PatchDiscriminator, ScoreDiscriminator, SpatialDiscriminator
 from cycada.feature_stage import SOURCE, TARGET, discriminate
 
 
@@ -147,3 +147,42 @@ def test_class_one_is_the_source() -> None:
     assert accuracy > 0.9
     assert network(source).argmax(1).float().mean() > 0.9
     assert network(target).argmax(1).float().mean() < 0.1
+
+
+# ------------------------------------------------------------------ score maps
+
+
+def test_the_spatial_discriminators_parameters() -> None:
+    """Three 1x1 convolutions, 19-512-256-2."""
+    network = SpatialDiscriminator(19)
+    assert sum(p.numel() for p in network.parameters()) == 142_082
+    assert [tuple(w.shape) for w in network.parameters() if w.ndim > 1] == [
+        *((512, 19, 1, 1), (256, 512, 1, 1), (2, 256, 1, 1))
+    ]
+
+
+def test_every_position_is_judged_by_itself() -> None:
+    network = livened(SpatialDiscriminator(4, hidden=6))
+    maps = random_images(2, 4, 3, 5)
+    weights = [w.flatten(1) if w.ndim > 1 else w for w in network.parameters()]
+    h = maps.movedim(1, -1)
+    for layer in range(2):
+        h = F.relu(h @ weights[2 * layer].T + weights[2 * layer + 1])
+    expected = (h @ weights[4].T + weights[5]).movedim(-1, 1)
+    assert torch.allclose(network(maps), expected, atol=1e-5)
+
+
+def test_a_batch_of_score_maps_is_told_apart_by_position() -> None:
+    """Accuracy is over positions: half of the source's are like the target's."""
+
+    class FirstScore(nn.Module):
+        def forward(self, scores: Tensor) -> Tensor:
+            return torch.stack([-scores[:, 0], scores[:, 0]], dim=1)
+
+    source = torch.ones(1, 3, 2, 2)
+    source[..., 1] = -1
+    loss, accuracy = discriminate(FirstScore(), source, -torch.ones(1, 3, 2, 2))
+    assert accuracy == 0.75
+    assert torch.isclose(
+        loss, F.cross_entropy(torch.tensor([[-1.0, 1.0]]), torch.tensor([1])) + 0.5
+    )

@@ -453,3 +453,118 @@ def test_a_stopped_stage_goes_on_exactly(tmp_path: Path) -> None:
         assert same(got, expected)
         assert whole.stages[0].steps == parts.stages[0].steps == steps
         assert logged(parts) == logged(whole)
+
+
+# ------------------------------------------------------------------ segmentation
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30), st.integers(1, 8), st.floats(0.05, 0.95))
+def test_a_gate_looks_at_a_window(accuracies: list[float], window: int, threshold: float) -> None:
+    gate = Gate(threshold, patience=100, window=window)
+    for i, accuracy in enumerate(accuracies):
+        recent = accuracies[max(0, i + 1 - window) : i + 1]
+        mean = sum(recent) / len(recent)
+        if abs(mean - threshold) > 1e-9:
+            assert gate.opens(accuracy) == (mean > threshold)
+        else:
+            gate.opens(accuracy)
+
+
+def test_a_restored_gate_has_its_window() -> None:
+    gate, restored = Gate(0.6, 10, window=3), Gate(0.6, 10, window=3)
+    gate.opens(1.0)
+    gate.opens(1.0)
+    restored.load_state_dict(json.loads(json.dumps(gate.state_dict())))
+    assert restored.opens(0.0) == gate.opens(0.0) == True  # noqa: E712  two of three
+
+
+class Maps(nn.Module):
+    """One score map a class, linear in the pixel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(3, CLASSES, 1)
+
+    def features(self, x: Tensor) -> Tensor:
+        return x
+
+    def classify(self, f: Tensor) -> Tensor:
+        return self.layer(f)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classify(self.features(x))
+
+
+def scenes(role: str = "source") -> LabeledImages:
+    random = torch.Generator().manual_seed(3)
+    pixels = torch.randint(0, 256, (4, 3, 5, 6), generator=random, dtype=torch.uint8)
+    labels = torch.randint(0, CLASSES, (4, 5, 6), generator=random, dtype=torch.uint8)
+    labels[:, 0] = 255
+    return LabeledImages(pixels, labels, role)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize(("gan", "supervised"), [(1.0, 0.0), (0.1, 1.0)])
+def test_the_first_step_on_scenes(
+    shared: bool,  # noqa: FBT001
+    gan: float,
+    supervised: float,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One step of both, written out with plain gradient descent."""
+    torch.manual_seed(0)
+    net, reference = Maps(), Maps()
+    original = copy.deepcopy(net)
+    discriminator = feature_stage.SpatialDiscriminator(CLASSES, 4)
+    judge = copy.deepcopy(discriminator)
+    monkeypatch.setattr(feature_stage, "build_discriminator", lambda *_: discriminator)
+    how = Feature(
+        max_steps=1,
+        batch=4,
+        lr=0.1,
+        discriminator_lr=0.2,
+        optimizer="sgd",
+        gate=0.0,
+        shared=shared,
+        gan=gan,
+        supervised=supervised,
+    )
+    source, target = scenes(), scenes("target").images()
+    adapt_features(net, reference, source, target, how, context(tmp_path))
+
+    every = torch.arange(4)  # whatever its order, the batch is all there is
+    x_s, y_s = source[every]
+    x_t = target[every]
+    scores_s = (original if shared else reference)(x_s).detach()
+    logits = judge(torch.cat([scores_s, original(x_t).detach()]))
+    domain = torch.cat([torch.ones(4, 5, 6), torch.zeros(4, 5, 6)]).long()
+    nn.functional.cross_entropy(logits, domain).backward()
+    with torch.no_grad():
+        for p in judge.parameters():
+            p -= 0.2 * p.grad
+    loss = gan * nn.functional.cross_entropy(judge(original(x_t)), torch.ones(4, 5, 6).long())
+    loss = loss + supervised * nn.functional.cross_entropy(original(x_s), y_s, ignore_index=255)
+    loss.backward()
+    for name, p in original.named_parameters():
+        expected = p.detach() - 0.1 * p.grad
+        assert torch.allclose(net.get_parameter(name), expected, atol=1e-6), name
+    for name, p in judge.named_parameters():
+        assert torch.allclose(discriminator.get_parameter(name), p, atol=1e-6), name
+
+
+def test_scores_that_are_maps_get_a_spatial_discriminator() -> None:
+    built = build_discriminator(Maps(), scenes(), Feature(hidden=8))
+    assert isinstance(built, feature_stage.SpatialDiscriminator)
+    assert [tuple(layer.weight.shape[:2]) for layer in built.body[::2]] == [
+        *((8, CLASSES), (4, 8), (2, 4))
+    ]
+
+
+def test_a_crop_is_taken_of_both_domains(tmp_path: Path) -> None:
+    seen = []
+    net = Maps()
+    net.register_forward_pre_hook(lambda _, args: seen.append(tuple(args[0].shape)))
+    how = Feature(max_steps=1, batch=2, crop=3, shared=True, supervised=1.0, gate=0.0)
+    adapt_features(net, net, scenes(), scenes("target").images(), how, context(tmp_path))
+    assert seen == [(2, 3, 3, 3)]

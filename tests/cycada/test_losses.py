@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from cycada.losses import cycle_loss, lsgan, semantic_loss
+from cycada.losses import cycle_loss, lsgan, semantic_loss, task_loss
 
 finite = st.floats(-10, 10, allow_subnormal=False)
 shapes = npst.array_shapes(min_dims=1, max_dims=4, max_side=4)
@@ -109,3 +109,37 @@ def test_semantic_against_numpy(data: st.DataObject, b: int, k: int) -> None:
 
 def test_semantic_does_not_overflow() -> None:
     assert semantic_loss(torch.tensor([[1e4, -1e4]]), torch.tensor([1])).item() == 2e4
+
+
+# ------------------------------------------------------------------ Equation 1 on label maps
+
+
+@given(st.data())
+def test_pixels_without_a_label_count_for_nothing(data: st.DataObject) -> None:
+    b, k, h, w = 2, 3, 2, 4
+    logits = torch.from_numpy(data.draw(arrays((b, k, h, w))))
+    labels = torch.from_numpy(
+        data.draw(npst.arrays(np.int64, (b, h, w), elements=st.sampled_from([0, 1, 2, 255])))
+    )
+    found = task_loss(logits, labels)
+    total, count = 0.0, 0
+    for i in range(b):
+        for y in range(h):
+            for x in range(w):
+                if labels[i, y, x] != 255:
+                    scores = logits[i, :, y, x]
+                    total += (scores.logsumexp(0) - scores[labels[i, y, x]]).item()
+                    count += 1
+    assert math.isclose(found.item(), total / max(count, 1), abs_tol=1e-9)
+
+
+def test_a_batch_without_a_label_has_no_gradient() -> None:
+    logits = torch.ones(1, 3, 2, 2, requires_grad=True)
+    task_loss(logits, torch.full((1, 2, 2), 255)).backward()
+    assert logits.grad is not None
+    assert not logits.grad.any()
+
+
+def test_of_class_indices_it_is_the_cross_entropy() -> None:
+    logits, labels = torch.tensor([[1.0, 2.0], [0.5, 0.0]]), torch.tensor([1, 1])
+    assert task_loss(logits, labels) == torch.nn.functional.cross_entropy(logits, labels)

@@ -200,12 +200,15 @@ def test_source_only_is_the_first_stage_of_all(tmp_path: Path) -> None:
     assert torch.equal(logits, again)
 
 
+@pytest.mark.parametrize("task", ["classification", "segmentation"])
 @pytest.mark.parametrize("preset", ["fast", "smoke", "paper"])
-def test_relatives_share_their_stages_in_every_preset(preset: str) -> None:
-    cycada, adda = resolve(CyCADA, preset, {}), resolve(ADDA, preset, {})
-    assert resolve(SourceOnly, preset, {}).source == adda.source == cycada.source
+def test_relatives_share_their_stages_in_every_preset(preset: str, task: str) -> None:
+    source_only, target_only, adda, cycada = (
+        resolve(cls, preset, {}, task) for cls in (SourceOnly, TargetOnly, ADDA, CyCADA)
+    )
+    assert source_only.source == adda.source == cycada.source
     assert adda.feature == cycada.feature
-    assert flat(resolve(TargetOnly, preset, {})) == flat(resolve(SourceOnly, preset, {}))
+    assert flat(target_only) == flat(source_only)
 
 
 def test_only_the_upper_bound_learns_from_the_target() -> None:
@@ -291,6 +294,52 @@ def test_the_paper_preset() -> None:
     values = flat(resolve(CyCADA, "paper", {}))
     assert {key: values[key] for key in PAPER} == PAPER
     assert all(v is None for k, v in values.items() if k.endswith("max_steps"))
+
+
+PAPER_SCENES = {
+    "source.batch": 1,
+    "source.lr": 1e-3,
+    "source.optimizer": "sgd",
+    "source.momentum": 0.99,
+    "source.weight_decay": 5e-4,
+    "source.schedule": "constant",
+    "source.crop": None,
+    "pixel.batch": 1,
+    "pixel.crop": 400,
+    "pixel.size": None,
+    "pixel.generator": "resnet",
+    "pixel.filters": 64,
+    "pixel.blocks": 9,
+    "pixel.gan_source_to_target": 1.0,
+    "pixel.gan_target_to_source": 1.0,
+    "pixel.cycle": 10.0,
+    "pixel.semantic": "none",
+    "feature.batch": 1,
+    "feature.lr": 1e-5,
+    "feature.discriminator_lr": 1e-5,
+    "feature.optimizer": "sgd",
+    "feature.momentum": 0.99,
+    "feature.weight_decay": 5e-4,
+    "feature.max_steps": 100_000,
+    "feature.crop": 768,
+    "feature.hidden": 512,
+    "feature.gate": 0.6,
+    "feature.gate_window": 100,
+    "feature.shared": True,
+    "feature.gan": 0.1,
+    "feature.supervised": 1.0,
+}
+
+
+def test_the_paper_preset_for_scenes() -> None:
+    """Training on driving scenes as text and released code have it (appendix A.1.2)."""
+    values = flat(resolve(CyCADA, "paper", {}, "segmentation"))
+    assert {key: values[key] for key in PAPER_SCENES} == PAPER_SCENES
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_no_preset_for_scenes_has_a_semantic_loss(preset: str) -> None:
+    assert resolve(CyCADA, preset, {}, "segmentation").pixel.semantic == "none"  # type: ignore[union-attr]
 
 
 def parameters(module: nn.Module) -> int:

@@ -20,6 +20,7 @@ from PIL import Image
 from bench.classes import CAMVID
 from bench.data.domain import Scenes
 from bench.data.scenes import (
+    MAX_BYTES,
     MAX_PIXELS,
     Part,
     SceneFolder,
@@ -143,6 +144,23 @@ def test_other_8_bit_images_become_rgb(mode: str, tmp_path: Path) -> None:
     image = Image.fromarray(COLOURS).convert(mode)
     found = read_colours(put(tmp_path / "a.png", encoded(image)))
     assert np.array_equal(found.permute(1, 2, 0).numpy(), np.asarray(image.convert("RGB")))
+
+
+def test_a_palette_with_transparency_is_read_without_a_warning(tmp_path: Path) -> None:
+    image = Image.fromarray(COLOURS).convert("P")
+    path = tmp_path / "a.png"
+    image.save(path, transparency=bytes(range(256)))
+    assert np.array_equal(
+        read_colours(path).permute(1, 2, 0).numpy(), np.asarray(image.convert("RGB"))
+    )
+
+
+def test_an_enormous_file_is_not_read(tmp_path: Path) -> None:
+    path = put(tmp_path / "a.png", COLOUR_PNG)
+    with path.open("r+b") as file:
+        file.truncate(MAX_BYTES + 1)  # a hole, which takes no space
+    with pytest.raises(MissingDataError, match=f"has {MAX_BYTES + 1:,} bytes; expected at most"):
+        read_colours(path)
 
 
 @pytest.mark.parametrize("bits", [8, 4, 2])

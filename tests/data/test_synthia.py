@@ -27,8 +27,25 @@ VALUES = np.arange(24).reshape(4, 6) % 23
 # What papers on SYNTHIA to Cityscapes map its values to, in Cityscapes' train ids: written down
 # here once more so that the names in synthia.py are not their own proof.
 TRAIN_IDS = {
-    1: 10, 2: 2, 3: 0, 4: 1, 5: 4, 6: 8, 7: 5, 8: 13, 9: 7, 10: 11, 11: 18, 12: 17,
-    15: 6, 16: 9, 17: 12, 18: 14, 19: 15, 20: 16, 21: 3,
+    1: 10,
+    2: 2,
+    3: 0,
+    4: 1,
+    5: 4,
+    6: 8,
+    7: 5,
+    8: 13,
+    9: 7,
+    10: 11,
+    11: 18,
+    12: 17,
+    15: 6,
+    16: 9,
+    17: 12,
+    18: 14,
+    19: 15,
+    20: 16,
+    21: 3,
 }
 
 

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from bench.data.cityscapes import Cityscapes
 from bench.data.gta5 import GTA5
+from bench.data.streets import write
+from bench.data.streets.picture import SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-# Equal to those in `write`, which is slow to import; a test compares them.
-_SIZE = (128, 256)
 
 
 class StreetsGame(GTA5):
@@ -25,9 +24,9 @@ class StreetsGame(GTA5):
     name: ClassVar[str] = "streets-game"
     folder: ClassVar[str] = "streets/game"
     origin: ClassVar[str] = "Run `bench data fetch streets-game`, which draws them."
-    size: ClassVar[tuple[int, int]] = _SIZE
+    size: ClassVar[tuple[int, int]] = SIZE
     sizes_vary: ClassVar[bool] = False
-    count: ClassVar[int] = 600
+    count: ClassVar[int] = write.COUNTS["game"]["train"]
 
     def prepare(self, root: Path) -> None:
         """Draw the scenes, unless they are there.
@@ -35,8 +34,6 @@ class StreetsGame(GTA5):
         Raises:
             BenchError: the data folder cannot be written to.
         """
-        from bench.data.streets import write  # noqa: PLC0415  not needed once they are there
-
         write.prepare(root / self.folder, "game")
 
 
@@ -50,8 +47,8 @@ class StreetsCamera(Cityscapes):
     name: ClassVar[str] = "streets-camera"
     folder: ClassVar[str] = "streets/camera"
     origin: ClassVar[str] = "Run `bench data fetch streets-camera`, which draws them."
-    size: ClassVar[tuple[int, int]] = _SIZE
-    counts: ClassVar[Mapping[str, int]] = {"train": 600, "val": 150}
+    size: ClassVar[tuple[int, int]] = SIZE
+    counts: ClassVar[Mapping[str, int]] = write.COUNTS["camera"]
 
     def prepare(self, root: Path) -> None:
         """Draw the scenes, unless they are there.
@@ -59,6 +56,4 @@ class StreetsCamera(Cityscapes):
         Raises:
             BenchError: the data folder cannot be written to.
         """
-        from bench.data.streets import write  # noqa: PLC0415
-
         write.prepare(root / self.folder, "camera")

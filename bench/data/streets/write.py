@@ -6,7 +6,7 @@ import json
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from filelock import FileLock
@@ -14,9 +14,7 @@ from PIL import Image
 
 from bench.classes import CITYSCAPES
 from bench.data.scenes import shown
-from bench.data.streets import camera, game
-from bench.data.streets.raster import label_map
-from bench.data.streets.street import street
+from bench.data.streets.picture import scene
 from bench.errors import BenchError
 from bench.files import write_json
 
@@ -24,15 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
-Rendering = Literal["game", "camera"]
+    from bench.data.streets.picture import Rendering
 
 GENERATOR = 1
 """Raise this when a change makes other scenes; trees of another version are written anew."""
-
-SIZE = (128, 256)
-"""Height and width of the pictures."""
 
 COUNTS: dict[Rendering, dict[str, int]] = {
     "game": {"train": 600},
@@ -49,9 +42,6 @@ CITIES = {
 MANIFEST = "manifest.json"
 """Which version of the generator wrote a tree, and how many bytes each of its files has."""
 
-_RENDERINGS = {"game": (1, game), "camera": (2, camera)}
-_SPLITS = {"train": 1, "val": 2}
-
 
 @dataclass(frozen=True)
 class Item:
@@ -61,23 +51,6 @@ class Item:
     number: int
     image: str
     label: str
-
-
-def scene(
-    rendering: Rendering, split: str, number: int, size: tuple[int, int] = SIZE
-) -> tuple[Image.Image, NDArray[np.uint8]]:
-    """Return a picture and its label map of Cityscapes' ids, uint8 (h, w).
-
-    A function of its arguments alone. No two of them show the same street.
-
-    >>> image, ids = scene("game", "train", 3)
-    >>> image.size, image.mode, ids.shape, bool((ids == 7).any())
-    ((256, 128), 'RGB', (128, 256), True)
-    """
-    seed, how = _RENDERINGS[rendering]
-    rng = np.random.default_rng((20_180_703, seed, _SPLITS[split], number))
-    made = street(rng, how.MANNER)
-    return how.rendering(made, size, rng), label_map(made, size)
 
 
 def items(rendering: Rendering) -> list[Item]:

@@ -6,6 +6,7 @@ import hashlib
 import random
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -14,19 +15,21 @@ from PIL import Image
 from bench.classes import CITYSCAPES
 from bench.data.streets import camera, game
 from bench.data.streets.faces import LABEL, NOTHING
-from bench.data.streets.plan import Manner
+from bench.data.streets.picture import SIZE, Rendering, scene
 from bench.data.streets.raster import label_map
 from bench.data.streets.street import street
-from bench.data.streets.write import SIZE, Rendering, scene
+
+if TYPE_CHECKING:
+    from bench.data.streets.plan import Manner
 
 RENDERINGS: list[Rendering] = ["game", "camera"]
 
 # Label maps depend on geometry alone, so they are the same everywhere. If these change, so does
 # every result on these scenes: raise `write.GENERATOR`.
-LABELS = {
+LABELS: dict[tuple[Rendering, str, int], str] = {
     ("game", "train", 0): "",
 }
-THUMBNAILS: dict[tuple[str, str, int], list[int]] = {}
+THUMBNAILS: dict[tuple[Rendering, str, int], list[int]] = {}
 
 
 def digest(labels: np.ndarray) -> str:
@@ -87,7 +90,7 @@ def test_a_scene_depends_on_its_arguments_alone(rendering: Rendering) -> None:
 
 def test_another_process_draws_the_same_pictures() -> None:
     code = (
-        "from bench.data.streets.write import scene; import hashlib;"
+        "from bench.data.streets.picture import scene; import hashlib;"
         "print(*(hashlib.sha256(scene(r, 'train', 2)[0].tobytes()).hexdigest()"
         " for r in ('game', 'camera')))"
     )
@@ -97,7 +100,7 @@ def test_another_process_draws_the_same_pictures() -> None:
 
 
 def test_no_two_scenes_are_alike() -> None:
-    keys = [("game", "train"), ("camera", "train"), ("camera", "val")]
+    keys: list[tuple[Rendering, str]] = [("game", "train"), ("camera", "train"), ("camera", "val")]
     made = [scene(rendering, split, n) for rendering, split in keys for n in range(4)]
     assert len({image.tobytes() for image, _ in made}) == len(made)
     assert len({labels.tobytes() for _, labels in made}) == len(made)
@@ -109,7 +112,8 @@ def test_scenes_are_those_that_results_were_measured_on(
 ) -> None:
     image, labels = scene(*key)
     assert (image.size, image.mode) == (SIZE[::-1], "RGB")
-    assert (labels.shape, labels.dtype) == (SIZE, np.uint8)
+    assert labels.shape == SIZE
+    assert labels.dtype == np.uint8
     assert digest(labels) == LABELS[key]
     # Another JPEG library or another processor may change a pixel, not the picture.
     small = np.asarray(image.resize((4, 2), Image.Resampling.BOX), dtype=int)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -13,9 +13,14 @@ from PIL import Image
 
 from bench.classes import CITYSCAPES
 from bench.data.domain import Scenes
-from bench.data.streets import domains, write
+from bench.data.streets import write
 from bench.data.streets.domains import StreetsCamera, StreetsGame
+from bench.data.streets.picture import scene
 from bench.errors import BenchError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +46,7 @@ def test_the_game_is_laid_out_as_gta5(tmp_path: Path) -> None:
         ids, colours = np.array(label), np.array(label.convert("RGB"))
     for known in CITYSCAPES.labels:
         assert (colours[ids == known.id] == known.colour).all()
-    image, drawn = write.scene("game", "train", 1)
+    image, drawn = scene("game", "train", 1)
     assert np.array_equal(ids, drawn)
     with Image.open(folder / "images/00002.png") as stored:
         assert stored.tobytes() == image.tobytes()
@@ -72,11 +77,7 @@ def test_the_official_readers_read_them(domain: Scenes, tmp_path: Path) -> None:
 
 def test_the_domains_say_what_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    assert domains.StreetsGame.size == domains.StreetsCamera.size == write.SIZE
-    assert write.COUNTS == {
-        "game": {"train": StreetsGame.count},
-        "camera": dict(StreetsCamera.counts),
-    }
+    assert (StreetsGame.count, StreetsCamera.counts) == (600, {"train": 600, "val": 150})
     for rendering, counts in write.COUNTS.items():
         names = [name for item in write.items(rendering) for name in (item.image, item.label)]
         assert len(set(names)) == len(names) == 2 * sum(counts.values())
@@ -105,12 +106,12 @@ def damage_absence(folder: Path) -> None:
 
 @pytest.mark.parametrize("damage", [damage_version, damage_file, damage_absence])
 def test_another_version_and_a_damaged_tree_are_written_anew(
-    damage: object, tmp_path: Path
+    damage: Callable[[Path], None], tmp_path: Path
 ) -> None:
     StreetsGame().prepare(tmp_path)
     folder = tmp_path / "streets" / "game"
     original = {name: (folder / name).read_bytes() for name in files(folder)}
-    damage(folder)  # type: ignore[operator]
+    damage(folder)
     StreetsGame().prepare(tmp_path)
     assert {name: (folder / name).read_bytes() for name in files(folder)} == original
     assert {path.name for path in folder.parent.iterdir()} <= {"game", ".game.lock"}
@@ -145,8 +146,6 @@ def test_a_data_folder_that_cannot_be_written_to_is_an_error(tmp_path: Path) -> 
 def test_an_interrupted_tree_is_not_there_and_does_not_disturb_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scene = write.scene
-
     def stopping(*asked: object) -> object:
         if asked[2] == 2:
             raise KeyboardInterrupt
@@ -167,7 +166,7 @@ def test_an_interrupted_tree_is_not_there_and_does_not_disturb_the_next(
 
 
 def test_two_at_once_draw_each_scene_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    scene, drawn = write.scene, []
+    drawn = []
 
     def counted(*asked: object) -> object:
         drawn.append(asked)
