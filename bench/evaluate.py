@@ -49,16 +49,19 @@ def evaluate(
 
     def work() -> tuple[Counts, list[tuple[int, str]]]:
         total, problems = Counts.zero(len(classes)), []
-        while not stop.is_set():
-            with turn:
-                number, pair = next(left, (-1, None))
-            if pair is None:
-                break
-            try:
-                total += count_pair(pair, truths, predictions, compiled=compiled)
-            except BenchError as error:
-                problems.append((number, str(error)))
-            on_image()
+        try:
+            while not stop.is_set():
+                with turn:
+                    number, pair = next(left, (-1, None))
+                if pair is None:
+                    break
+                try:
+                    total += count_pair(pair, truths, predictions, compiled=compiled)
+                except BenchError as error:
+                    problems.append((number, str(error)))
+                on_image()
+        finally:
+            stop.set()  # nothing is left to begin, or this thread met a bug
         return total, problems
 
     # Threads, not processes: Pillow decodes and `count_raw` counts without Python's global lock.

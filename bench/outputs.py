@@ -192,7 +192,8 @@ def _draw_scenes(
     shift: Shift,
     truths: list[np.ndarray],
 ) -> None:
-    images = to_bytes(material.test[torch.arange(len(truths))]).cpu()
+    few = torch.arange(len(truths), device=material.test.pixels.device)
+    images = to_bytes(material.test[few]).cpu()
     predictions = {
         title: [read_map(folder, name, number) for number in range(len(truths))]
         for title, name in maps.items()
@@ -208,10 +209,11 @@ def translations(
     count: int,
 ) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
     """Return uint8 (original, translated, reconstructed) of a few images, for both directions."""
-    few = torch.arange(count)
     device = next(translator.parameters()).device
-    x_s = task.source.images()[few[: len(task.source)].to(device)]
-    x_t = task.target[few[: len(task.target)].to(device)]
+    x_s, x_t = (
+        images[torch.arange(min(count, len(images)), device=images.pixels.device)].to(device)
+        for images in (task.source.images(), task.target)
+    )
     fake_t, fake_s = translator(x_s), translator.back(x_t)
     source = (x_s, fake_t, translator.back(fake_t))
     target = (x_t, fake_s, translator(fake_s))

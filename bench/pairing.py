@@ -23,7 +23,7 @@ CITYSCAPES_SUFFIX = {"labelIds": "labelIds", "trainIds": "labelTrainIds", "color
 """How the names of Cityscapes' ground-truth files end, by encoding."""
 
 TRUTH = re.compile(r"([^_]+_\d+_\d+)_gtFine_(labelIds|labelTrainIds|color)\.png")
-PREDICTION = re.compile(r"([^_]+_\d+_\d+)(?!\d).*\.png", re.IGNORECASE)
+PREDICTION = re.compile(r"([^_]+_\d+_\d+).*\.png", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

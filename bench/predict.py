@@ -93,12 +93,12 @@ def _batches(net: nn.Module, images: Images, classes: int, dense: bool) -> Itera
     height, width = images.pixels.shape[-2:]
     size = max(1, min(BATCH, BATCH_PIXELS // (height * width))) if dense else BATCH
     expected = (classes, height, width) if dense else (classes,)
-    device = images.pixels.device if not images.streamed else next(net.parameters()).device
+    device = next((w.device for w in net.parameters()), images.pixels.device)
     for first in range(0, len(images), size):
-        index = torch.arange(first, min(first + size, len(images)), device=device)
+        index = torch.arange(first, min(first + size, len(images)), device=images.pixels.device)
         images.prefetch(torch.arange(len(images))[first + size : first + 2 * size])
         with evaluating(net), torch.no_grad(), torch.random.fork_rng(enabled=True):
-            logits = net(images[index])
+            logits = net(images[index].to(device))
         _check(logits, expected)
         yield logits
 

@@ -19,7 +19,7 @@ from filelock import FileLock
 from bench import backbones
 from bench.context import Context
 from bench.environment import device_name, environment
-from bench.errors import BenchError, DivergedError
+from bench.errors import BenchError, DivergedError, MissingDataError
 from bench.outputs import Networks, draw, score_images, score_scenes
 from bench.records import append_metrics, read_confusions, read_run, write_confusions, write_run
 from bench.stages import StageStore
@@ -63,6 +63,7 @@ def run_trial(
 
     Raises:
         BenchError: the runs folder cannot be written.
+        MissingDataError: an image file or the initial weights cannot be had.
         KeyboardInterrupt: the user stopped it; the record then says "interrupted".
     """
     folder = runs / trial.config.run_id
@@ -124,6 +125,10 @@ def _run_alone(
         _finish(folder, record, context, network, material, trial.shift)
     except KeyboardInterrupt:
         _close(folder, record, context, "interrupted", "stopped by the user")
+        raise
+    except MissingDataError as error:
+        # No fault of the method's: every other trial would end so.
+        _close(folder, record, context, "failed", str(error))
         raise
     except DivergedError as error:
         _close(folder, record, context, "diverged", str(error))

@@ -53,7 +53,8 @@ class Report:
 
     Attributes:
         outcomes: one dict a trial: run_id, method, shift, seed, status, metrics, error.
-        left_out: a sentence for each shift left out for lack of data.
+        left_out: a sentence for each shift left out for lack of data, and for each pair of files
+            that a domain leaves out because their sizes differ.
         markdown: the leaderboard.
         path: where it was written.
     """
@@ -235,6 +236,9 @@ def _available(shifts: list[Shift], request: Request) -> tuple[list[Shift], list
     if not usable:
         listed = "\n".join(f"  {line}" for line in left_out)
         raise MissingDataError(f"Nothing is left to run, because data is missing:\n{listed}")
+    for name in dict.fromkeys(shift.source for shift in usable):
+        sentences = getattr(plugins.load_domain(name), "left_out", None)
+        left_out += sentences(request.data, "train") if sentences else []
     return usable, left_out
 
 

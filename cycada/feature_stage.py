@@ -190,7 +190,8 @@ def scores(net: nn.Module, x: Tensor) -> Tensor:
 def build_discriminator(reference: nn.Module, source: LabeledImages, how: Feature) -> nn.Module:
     """Return the discriminator for the scores, or score maps, that `reference` gives."""
     with torch.no_grad():
-        x, _ = source[torch.zeros(1, dtype=torch.int64, device=source.pixels.device)]
+        device = next(reference.parameters()).device
+        x, _ = source[torch.zeros(1, dtype=torch.int64, device=device)]
         shape = scores(reference, x).shape
     kind = SpatialDiscriminator if len(shape) > 2 else ScoreDiscriminator  # noqa: PLR2004
     return kind(shape[1], how.hidden)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import struct
+import time
 import tracemalloc
 import zlib
 from typing import TYPE_CHECKING, Any
@@ -216,6 +217,16 @@ def test_every_bad_file_is_named(tmp_path: Path) -> None:
     )
 
 
+def test_bad_files_are_listed_in_order_whoever_read_them(tmp_path: Path) -> None:
+    truth = save(tmp_path / "truth.png", np.zeros((4, 6), np.uint8))
+    guesses = [save(tmp_path / f"{i:02}.png", np.zeros((6, 4), np.uint8)) for i in range(60)]
+    with pytest.raises(BenchError) as caught:
+        pairs = [Pair(truth, guess) for guess in guesses]
+        evaluate(pairs, CAMVID, threads=3, on_image=lambda: time.sleep(0.001))  # let all have some
+    listed = [line.split()[0] for line in str(caught.value).splitlines()[1:]]
+    assert listed == [str(guess) for guess in guesses]
+
+
 def test_an_unknown_prediction_is_an_error_under_ignored_ground_truth_too(tmp_path: Path) -> None:
     truth = save(tmp_path / "t.png", np.full((4, 6), 11, np.uint8))
     guess = save(tmp_path / "p.png", np.full((4, 6), 12, np.uint8))
@@ -323,6 +334,16 @@ def test_an_image_that_claims_to_be_enormous_takes_no_memory(tmp_path: Path, sid
     assert peak < 16 << 20
 
 
+def test_pixels_beyond_the_last_row_take_no_memory(tmp_path: Path) -> None:
+    guess = tmp_path / "guess.png"
+    guess.write_bytes(png(6, 4, 8, 0, b"\0" * (1 << 26)))
+    tracemalloc.start()
+    scored(tmp_path, guess)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 16 << 20
+
+
 # ------------------------------------------------------------------ many files
 
 
@@ -367,3 +388,12 @@ def test_what_is_no_mistake_of_the_user_stops_everything(tmp_path: Path) -> None
     with pytest.raises(ZeroDivisionError):
         evaluate(pairs, CITYSCAPES, threads=1, on_image=broken)
     assert len(ticks) == 1
+
+    def broken_once() -> None:
+        ticks.append(1)
+        if len(ticks) == 4:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        evaluate(pairs, CITYSCAPES, threads=2, on_image=broken_once)
+    assert len(ticks) < 250

@@ -241,6 +241,7 @@ def test_compiled_and_plain_loops_agree_at_every_size_and_thread_count(
         for compiled in (True, False):
             found = kernels.joint_counts(first, second, threads, compiled=compiled)
             np.testing.assert_array_equal(found, plain)
+    second.flags.writeable = False
     on_device = kernels.joint_counts_on(torch.device("cpu"), torch.from_numpy(first), second)
     np.testing.assert_array_equal(on_device, plain)
 

@@ -124,6 +124,9 @@ def test_one_frame_twice_in_the_ground_truth(tmp_path: Path) -> None:
     with pytest.raises(MissingDataError, match="got 2 ground truths") as caught:
         pair(predictions, truths)
     assert all(str(truths / part / name) in str(caught.value) for part in "ab")
+    folder_of(tmp_path / "pred", "again/ulm_000000_000019.png")
+    with pytest.raises(MissingDataError, match="got 2 ground truths.*\n.*got 2 predictions"):
+        pair(predictions, truths)
 
 
 @pytest.mark.parametrize("which", ["gt", "pred"])
@@ -144,11 +147,11 @@ def test_folders_without_pictures(tmp_path: Path, which: str) -> None:
 
 def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
     real = folder_of(tmp_path / "elsewhere", "a.png")
-    truths = folder_of(tmp_path / "gt")
+    truths = folder_of(tmp_path / "gt", "b.png")
     try:
         (truths / "city").symlink_to(real, target_is_directory=True)
         (real / "loop").symlink_to(truths, target_is_directory=True)
     except OSError:
         pytest.skip("this system lets no ordinary user make links")
-    predictions = folder_of(tmp_path / "pred", "a.png")
-    assert joined(predictions, truths) == [("city/a.png", "a.png")]
+    predictions = folder_of(tmp_path / "pred", "a.png", "b.png")
+    assert joined(predictions, truths) == [("b.png", "b.png"), ("city/a.png", "a.png")]

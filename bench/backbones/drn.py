@@ -40,7 +40,7 @@ class DRN26(Dense):
                 layer3=nn.Sequential(_Block(32, 64, stride=2), _Block(64, 64)),
                 layer4=nn.Sequential(_Block(64, 128, stride=2), _Block(128, 128)),
                 layer5=nn.Sequential(_Block(128, 256, dilation=2), _Block(256, 256, dilation=2)),
-                layer6=nn.Sequential(_Block(256, 512, dilation=2), _Block(512, 512, dilation=4)),
+                layer6=nn.Sequential(_Block(256, 512, dilation=4), _Block(512, 512, dilation=4)),
                 layer7=nn.Sequential(_Block(512, 512, dilation=2, residual=False)),
                 layer8=nn.Sequential(_Block(512, 512, residual=False)),
             )

@@ -61,7 +61,7 @@ def rendering(street: Street, size: tuple[int, int], rng: np.random.Generator) -
     surfaces = painted(shown, _brushes(weather))
     # Faded, some days more than others.
     grey = surfaces.sum(2, keepdims=True) * np.float32(1 / 3)
-    surfaces = grey + (surfaces - grey) * np.float32(rng.uniform(0.45, 0.75))
+    surfaces = grey + (surfaces - grey) * np.float32(rng.uniform(0.6, 0.9))
     lit = surfaces * _light(shown, weather)[..., None]
     lost = np.where(shown.material == Material.SKY, 0, shown.z / (shown.z + weather.clear))
     fine = mixed(lit, weather.air, lost.astype(np.float32))
@@ -87,7 +87,7 @@ def _weather(rng: np.random.Generator) -> Weather:
         wet, drops = rng.uniform(0.3, 0.55), int(rng.integers(40, 120))
         return Weather(rng.uniform(110, 250), air, wet=wet, rain=drops, bare=bare)
     if kind < 0.82:  # fog
-        return Weather(rng.uniform(35, 90), air, bare=bare)
+        return Weather(rng.uniform(45, 110), air, bare=bare)
     sun = rng.uniform(-3, 3), rng.uniform(-3.5, 1.0)
     warm = (0.95, 0.88, 0.76)
     return Weather(rng.uniform(250, 500), warm, sun=sun, glow=rng.uniform(0.2, 0.7), bare=bare)
@@ -131,7 +131,7 @@ def _asphalt(patch: Patch) -> Singles:
     crack = np.abs(patch.noise(4, 0.07) - np.float32(0.5)) < 0.012
     patched = patch.noise(0, 3.1, 7.0) < 0.18
     tone = 1 + grain + stains - 0.3 * crack * patch.sharp(0.1) - np.float32(0.2) * patched
-    return patch.colour * np.float32(1.05) * tone.astype(np.float32)[:, None]
+    return patch.colour * np.float32(1.3) * tone.astype(np.float32)[:, None]
 
 
 def _marking(patch: Patch) -> Singles:
@@ -141,7 +141,7 @@ def _marking(patch: Patch) -> Singles:
 
 def _paving(patch: Patch) -> Singles:
     joint = bricks(patch, 0.3, 0.2, 0.05) * patch.sharp(0.2)
-    tone = np.float32(0.65) + np.float32(0.5) * patch.noise(2, 0.25) - np.float32(0.3) * joint
+    tone = np.float32(0.42) + np.float32(0.5) * patch.noise(2, 0.25) - np.float32(0.25) * joint
     return patch.colour * tone.astype(np.float32)[:, None]
 
 
@@ -156,7 +156,7 @@ def _facade(patch: Patch) -> Singles:
     dirt = np.float32(0.5) * (patch.noise(4, 0.15, 0.9) - np.float32(0.5))
     grain = np.float32(0.3) * (patch.noise(0, 0.5, 0.22) - np.float32(0.5)) * patch.sharp(0.22)
     tone = np.float32(0.82) + dirt + grain + np.float32(0.22) * mortar
-    face = patch.colour * tone.astype(np.float32)[:, None]
+    face = mixed(patch.colour, (0.5, 0.38, 0.3), 0.45) * tone.astype(np.float32)[:, None]
     across, up, which = windows(patch, (1.5, 2.6), 2.8)
     across = across * np.float32(1.15)
     inside, above = np.maximum(np.abs(across), np.abs(up)), patch.v > 0.8
@@ -183,7 +183,10 @@ def _stone(patch: Patch) -> Singles:
 def _paint(patch: Patch) -> Singles:
     dust = np.clip(np.float32(0.75) - patch.v, 0, np.float32(0.5))
     sky = np.clip(patch.v * np.float32(0.5) - np.float32(0.25), 0, np.float32(0.28))
-    return mixed(mixed(patch.colour, (0.35, 0.32, 0.28), dust), (0.8, 0.8, 0.82), sky)
+    # Most people here buy grey cars.
+    grey = np.repeat(patch.colour.sum(1, keepdims=True) * np.float32(1 / 3), 3, axis=1)
+    body = mixed(patch.colour, grey, 0.8)
+    return mixed(mixed(body, (0.35, 0.32, 0.28), dust), (0.8, 0.8, 0.82), sky)
 
 
 def _glass(patch: Patch) -> Singles:
@@ -192,7 +195,7 @@ def _glass(patch: Patch) -> Singles:
 
 
 def _cloth(patch: Patch) -> Singles:
-    folds = np.float32(0.6) + np.float32(0.5) * patch.noise(2, 0.03, 0.08)
+    folds = np.float32(0.35) + np.float32(0.5) * patch.noise(2, 0.03, 0.08)
     return patch.colour * folds[:, None]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from bench.data.streets import raster
-from bench.data.streets.faces import Material
+from bench.data.streets.faces import Material, chance
 from bench.data.streets.plan import Manner
 from bench.data.streets.textures import SIDE, Patch, bricks, mixed, painted, repeat, windows
 
@@ -28,30 +28,33 @@ _PALE = (0.72, 0.87, 1.0)
 def rendering(street: Street, size: tuple[int, int], rng: np.random.Generator) -> Image.Image:
     """Return the street as a picture of `size` (height, width)."""
     reach = rng.uniform(-1.6, 1.6), rng.uniform(-0.9, 0.9)
-    shown = raster.view(street, (2 * size[0], 2 * size[1]), reach)
-    surfaces = painted(shown, _brushes(int(rng.integers(SIDE))))
+    cloudy = chance(rng, 0.4)
+    direct, all_round = (0.25, 0.85) if cloudy else (0.62, 0.62)
+    shown = raster.view(street, (2 * size[0], 2 * size[1]), None if cloudy else reach)
+    surfaces = painted(shown, _brushes(int(rng.integers(SIDE)), cloudy=cloudy))
     sun = np.array([-reach[0], 1.0, -reach[1]]) / (1 + reach[0] ** 2 + reach[1] ** 2) ** 0.5
     nx, ny, nz = shown.normal
     facing = nx * np.float32(sun[0]) + ny * np.float32(sun[1]) + nz * np.float32(sun[2])
-    light = np.float32(0.62) + np.float32(0.62) * np.maximum(facing, 0) * ~shown.shadow
+    light = np.float32(all_round) + np.float32(direct) * np.maximum(facing, 0) * ~shown.shadow
     light[np.isin(shown.material, (Material.SKY, Material.LAMP))] = 1.0
-    picture = surfaces * light[..., None]
+    tint = rng.uniform(0.75, 1.08) * np.array([rng.uniform(0.94, 1.06), 1, rng.uniform(0.9, 1.06)])
+    picture = surfaces * light[..., None] * tint.astype(np.float32)
     far = np.where(shown.material == Material.SKY, 0, shown.z * np.float32(1 / 700))
     picture = mixed(picture, _PALE, np.clip(far, 0, 0.5))
-    # Each part's difference from grey grows by a third: games are colourful.
     grey = picture.sum(2, keepdims=True) * np.float32(1 / 3)
-    picture = grey + (picture - grey) * np.float32(1.3)
+    picture = grey + (picture - grey) * np.float32(rng.uniform(0.8, 1.25))
     small = (picture.clip(0, 1) * np.float32(255)).astype(np.uint8)
     reduced = Image.fromarray(small).reduce(2)
     return reduced.filter(ImageFilter.UnsharpMask(1, 70, 0))
 
 
-def _brushes(drift: int) -> dict[Material, Brush]:
+def _brushes(drift: int, *, cloudy: bool) -> dict[Material, Brush]:
     def sky(patch: Patch) -> Singles:
         height = np.clip(patch.up * np.float32(2.2), 0, 1)
         blue = mixed(patch.colour * np.array(_PALE, np.float32), _BLUE, height)
         clouds = np.clip(patch.noise(5, 9.0, 3.5, drift) * 4 - np.float32(2.3), 0, 1)
-        return mixed(blue, (1.0, 1.0, 1.0), clouds * np.float32(0.85))
+        whole = np.maximum(clouds, np.float32(0.88 if cloudy else 0))
+        return mixed(blue, (0.97, 0.98, 1.0), whole * np.float32(0.9))
 
     return _BRUSHES | {Material.SKY: sky}
 
