@@ -31,11 +31,11 @@ from bench.sweep import sweep
 CONSTANT: dict[str, object] = {"source.lr": 1e-3, "source.schedule": "constant"}
 """The first round's source classifier, from which the later stages' trials started."""
 
-SCENES_SOURCE: dict[str, object] = {"source.epochs": 30, "source.max_steps": 1500}
+SCENES_SOURCE: dict[str, object] = {"source.epochs": 20, "source.max_steps": 1000}
 SCENES_LR = 2e-3
 SCENES_PIXEL: dict[str, object] = {
     "pixel.epochs": 20,
-    "pixel.max_steps": 1000,
+    "pixel.max_steps": 800,
     "pixel.batch": 8,
     "pixel.crop": 64,
     "pixel.lr": 1e-3,
@@ -153,7 +153,7 @@ ROUNDS = {
         "source-only",
         "streets-mini",
         STREETS,
-        ({"source.lr": 1e-3}, {"source.lr": 2e-3}, {"source.lr": 4e-3}),
+        ({"source.lr": 2e-3}, {"source.lr": 4e-3}, {"source.lr": 8e-3}),
         SCENES_SOURCE,
     ),
     "feature-streets": Round(

@@ -116,8 +116,8 @@ def test_each_pixel_knows_where_in_the_street_it_is() -> None:
     np.testing.assert_allclose(shown.y[ground], 0, atol=2e-3)
     assert (shown.v == shown.z)[ground].all()
     np.testing.assert_allclose(shown.normal[1][ground], 1, atol=1e-6)
-    assert (shown.material[0] == Material.SKY).all()
-    assert (shown.z[0] > 1500).all()
+    assert (shown.material[0, :10] == Material.SKY).all()
+    assert (shown.z[0, :10] > 1500).all()
 
 
 def test_a_shadow_falls_on_the_ground_away_from_the_sun_and_nowhere_else() -> None:

@@ -26,10 +26,14 @@ RENDERINGS: list[Rendering] = ["game", "camera"]
 
 # Label maps depend on geometry alone, so they are the same everywhere. If these change, so does
 # every result on these scenes: raise `write.GENERATOR`.
-LABELS: dict[tuple[Rendering, str, int], str] = {
-    ("game", "train", 0): "",
+PINNED: dict[tuple[Rendering, str, int], tuple[str, list[int]]] = {
+    ("game", "train", 0): ("cc04d38c2184", [74, 124, 110, 97, 86, 88, 86, 92]),
+    ("game", "train", 599): ("1fc2f254a770", [119, 143, 176, 138, 97, 95, 91, 67]),
+    ("camera", "train", 0): ("aec1a507b3ac", [104, 130, 167, 120, 128, 144, 142, 128]),
+    ("camera", "train", 311): ("e09aabc26ffb", [166, 199, 201, 154, 166, 174, 166, 131]),
+    ("camera", "val", 149): ("bf2ccf0a3f69", [83, 149, 148, 98, 74, 120, 123, 94]),
 }
-THUMBNAILS: dict[tuple[Rendering, str, int], list[int]] = {}
+"""Digests of label maps, and the grey levels of 4x2 parts of the pictures."""
 
 
 def digest(labels: np.ndarray) -> str:
@@ -39,7 +43,7 @@ def digest(labels: np.ndarray) -> str:
 @pytest.mark.parametrize("manner", [game.MANNER, camera.MANNER], ids=RENDERINGS)
 def test_all_nineteen_classes_occur_in_about_their_usual_proportions(manner: Manner) -> None:
     pixels, pictures = np.zeros(256), np.zeros(256)
-    count = 80
+    count = 60
     for number in range(count):
         labels = label_map(street(np.random.default_rng((5, number)), manner), (64, 128))
         found = np.bincount(labels.ravel(), minlength=256)
@@ -106,7 +110,7 @@ def test_no_two_scenes_are_alike() -> None:
     assert len({labels.tobytes() for _, labels in made}) == len(made)
 
 
-@pytest.mark.parametrize("key", LABELS, ids=str)
+@pytest.mark.parametrize("key", PINNED, ids=str)
 def test_scenes_are_those_that_results_were_measured_on(
     key: tuple[Rendering, str, int],
 ) -> None:
@@ -114,10 +118,11 @@ def test_scenes_are_those_that_results_were_measured_on(
     assert (image.size, image.mode) == (SIZE[::-1], "RGB")
     assert labels.shape == SIZE
     assert labels.dtype == np.uint8
-    assert digest(labels) == LABELS[key]
+    expected, levels = PINNED[key]
+    assert digest(labels) == expected
     # Another JPEG library or another processor may change a pixel, not the picture.
     small = np.asarray(image.resize((4, 2), Image.Resampling.BOX), dtype=int)
-    assert np.abs(small.mean(2).round() - np.reshape(THUMBNAILS[key], (2, 4))).max() <= 3
+    assert np.abs(small.mean(2).round() - np.reshape(levels, (2, 4))).max() <= 3
 
 
 def grain(image: np.ndarray, where: np.ndarray) -> float:
