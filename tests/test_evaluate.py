@@ -220,8 +220,8 @@ def test_every_bad_file_is_named(tmp_path: Path) -> None:
 def test_bad_files_are_listed_in_order_whoever_read_them(tmp_path: Path) -> None:
     truth = save(tmp_path / "truth.png", np.zeros((4, 6), np.uint8))
     guesses = [save(tmp_path / f"{i:02}.png", np.zeros((6, 4), np.uint8)) for i in range(60)]
+    pairs = [Pair(truth, guess) for guess in guesses]
     with pytest.raises(BenchError) as caught:
-        pairs = [Pair(truth, guess) for guess in guesses]
         evaluate(pairs, CAMVID, threads=3, on_image=lambda: time.sleep(0.001))  # let all have some
     listed = [line.split()[0] for line in str(caught.value).splitlines()[1:]]
     assert listed == [str(guess) for guess in guesses]
