@@ -1,11 +1,11 @@
-"""The one hot loop of scoring: how often each byte of one map meets each byte of another.
+"""The hot loops of scoring label maps, compiled by numba.
 
-Counting stored bytes, and looking up what they mean in the few pairs that occur afterwards, takes
-one pass over the pixels whatever the encoding, and misses no value that has no meaning.
+One counts how often each byte of one map meets each byte of another. Counting stored bytes, and
+looking up what they mean in the few pairs that occur afterwards, takes one pass over the pixels
+whatever the encoding, and misses no value that has no meaning. The other undoes PNG's filters.
 
-The loop is compiled by numba, or is NumPy's bincount where there is no numba, or too little to
-count to be worth loading it; the counts are the same. numba keeps what it compiled beside this
-file, or in its per-user cache.
+Where there is no numba, or too little to do to be worth loading it, NumPy's bincount and Pillow do
+the same. numba keeps what it compiled beside this file, or in its per-user cache.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import os
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -33,6 +33,13 @@ WORD = 8
 
 BLOCK = 1 << 18
 """Pixels below which a further thread costs more than it saves; also the block of the fallback."""
+
+
+class Loops(NamedTuple):
+    """The compiled forms of the functions of these names."""
+
+    tally_words: Tally
+    unfilter: Callable[[Bytes, Bytes], bool]
 
 
 def joint_counts(
@@ -62,9 +69,8 @@ def joint_counts(
     for values in (first, second):
         if getattr(values.device, "type", "cpu") != "cpu":
             return joint_counts_on(values.device, first, second)  # type: ignore[arg-type]
-    tally, unit = compiled_loop() if compiled else None, WORD
-    if tally is None:
-        tally, unit = bincount, 1
+    loops = compiled_loops() if compiled else None
+    tally, unit = (loops.tally_words, WORD) if loops else (bincount, 1)
     one, other = _aligned(np.asarray(first)), _aligned(np.asarray(second))
     whole = one.size // unit * unit
     counts = _shared(tally, _words(one[:whole], unit), _words(other[:whole], unit), threads)
@@ -96,18 +102,27 @@ def cores() -> int:
 
 
 @functools.cache
-def compiled_loop() -> Tally | None:
-    """Return `tally_words`, compiled, or None if there is no numba."""
+def compiled_loops() -> Loops | None:
+    """Return the compiled loops, or None if there is no numba."""
     try:
         from numba import njit, types  # noqa: PLC0415  only who counts needs it
     except ImportError:
         return None
     words = types.Array(types.uint64, 1, "C", readonly=True)  # pictures are; others may be
-    signature = types.void(words, words, types.int64[:, ::1])
+    filtered = types.Array(types.uint8, 2, "C", readonly=True)
+    signatures = {
+        tally_words: types.void(words, words, types.int64[:, ::1]),
+        unfilter: types.boolean(filtered, types.uint8[:, ::1]),
+    }
+
+    def build(*, cache: bool) -> Loops:
+        jit = functools.partial(njit, nogil=True, cache=cache)
+        return Loops(*(jit(signature)(loop) for loop, signature in signatures.items()))
+
     try:
-        return njit(signature, nogil=True, cache=True)(tally_words)
+        return build(cache=True)
     except (RuntimeError, OSError):  # numba found no folder in which to keep the machine code
-        return njit(signature, nogil=True)(tally_words)
+        return build(cache=False)
 
 
 def tally_words(
@@ -137,6 +152,52 @@ def bincount(first: Bytes, second: Bytes, counts: NDArray[np.int64]) -> None:
         block = slice(start, start + BLOCK)
         pairs = (first[block].astype(np.uint16) << 8) | second[block]
         counts += np.bincount(pairs, minlength=counts.size).reshape(counts.shape)
+
+
+def unfilter(raw: Bytes, pixels: Bytes) -> bool:
+    """Undo the filters of a PNG image of one byte a pixel (ISO/IEC 15948, section 9).
+
+    Args:
+        raw: uint8 (h, w + 1): in each row the number of its filter, then what it left.
+        pixels: uint8 (h, w), written.
+
+    Returns:
+        False if there is no filter of some row's number; `pixels` is then not complete.
+    """
+    height, width = pixels.shape
+    above = np.zeros(width, np.uint8)
+    for y in range(height):
+        kind, line = raw[y, 0], pixels[y]
+        left = corner = 0
+        if kind > 4:  # noqa: PLR2004  PNG has five
+            return False
+        for x in range(width):
+            up = int(above[x])
+            if kind == 0:
+                guess = 0
+            elif kind == 1:
+                guess = left
+            elif kind == 2:  # noqa: PLR2004
+                guess = up
+            elif kind == 3:  # noqa: PLR2004
+                guess = (left + up) // 2
+            # Paeth's: whichever of the three is nearest to left + up - corner. Where two are equal,
+            # as in most of a label map, it is the third, or any.
+            elif left == corner:
+                guess = up
+            elif up == corner:
+                guess = left
+            else:
+                by_left, by_up = abs(up - corner), abs(left - corner)
+                by_corner = abs(left + up - 2 * corner)
+                if by_left <= by_up and by_left <= by_corner:
+                    guess = left
+                else:
+                    guess = up if by_up <= by_corner else corner
+            left, corner = (guess + int(raw[y, x + 1])) & 0xFF, up
+            line[x] = left
+        above = line
+    return True
 
 
 def _shared(
