@@ -110,14 +110,14 @@ def compiled_loops() -> Loops | None:
         return None
     words = types.Array(types.uint64, 1, "C", readonly=True)  # pictures are; others may be
     filtered = types.Array(types.uint8, 2, "C", readonly=True)
-    signatures = {
-        tally_words: types.void(words, words, types.int64[:, ::1]),
-        unfilter: types.boolean(filtered, types.uint8[:, ::1]),
-    }
+    tallies = types.void(words, words, types.int64[:, ::1])
+    unfilters = types.boolean(filtered, types.uint8[:, ::1])
 
     def build(*, cache: bool) -> Loops:
-        jit = functools.partial(njit, nogil=True, cache=cache)
-        return Loops(*(jit(signature)(loop) for loop, signature in signatures.items()))
+        return Loops(
+            njit(tallies, nogil=True, cache=cache)(tally_words),
+            njit(unfilters, nogil=True, cache=cache)(unfilter),
+        )
 
     try:
         return build(cache=True)
@@ -154,7 +154,7 @@ def bincount(first: Bytes, second: Bytes, counts: NDArray[np.int64]) -> None:
         counts += np.bincount(pairs, minlength=counts.size).reshape(counts.shape)
 
 
-def unfilter(raw: Bytes, pixels: Bytes) -> bool:
+def unfilter(raw: Bytes, pixels: Bytes) -> bool:  # noqa: C901  one branch a filter
     """Undo the filters of a PNG image of one byte a pixel (ISO/IEC 15948, section 9).
 
     Args:

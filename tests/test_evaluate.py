@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from bench import evaluate as module
+from bench import kernels
 from bench.classes import CAMVID, CITYSCAPES, IGNORED, SYNTHIA13, SYNTHIA16, ClassList, Label
 from bench.errors import BenchError, MissingDataError
 from bench.evaluate import count_pair, evaluate
@@ -91,11 +92,14 @@ def read(reader: LabelReader, path: Path) -> np.ndarray:
     return reader.read(path, reader.header(path))
 
 
-@pytest.mark.parametrize("few", [0, 1000], ids=["compiled", "bincount"])
-def test_ious_are_those_of_cityscapes_own_script(
-    tmp_path: Path, few: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "FEW", few)
+@pytest.fixture(params=[0, 1000], ids=["compiled", "plain"])
+def _both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do what a test does twice: with compiled loops, and without."""
+    monkeypatch.setattr(module, "FEW", request.param)
+
+
+@pytest.mark.usefixtures("_both_ways")
+def test_ious_are_those_of_cityscapes_own_script(tmp_path: Path) -> None:
     pairs = pair(*cityscapes_files(tmp_path, images=5))
     counts = evaluate(pairs, CITYSCAPES)
     theirs = official(pairs)
@@ -167,8 +171,27 @@ def test_a_palette_is_its_values_whatever_its_colours_and_bits(tmp_path: Path) -
         image = Image.fromarray(values).convert("P")
         image.putpalette([5, 5, 5] * 256)
         image.save(tmp_path / "p.png", bits=bits)
-        reader = LabelReader(CAMVID, "labelIds")
-        np.testing.assert_array_equal(read(reader, tmp_path / "p.png"), values)
+        for compiled in (True, False):
+            reader = LabelReader(CAMVID, "labelIds", compiled)
+            np.testing.assert_array_equal(read(reader, tmp_path / "p.png"), values)
+
+
+@pytest.mark.parametrize("kind", [0, 1, 2, 3, 4, None])
+def test_all_of_pngs_filters_are_undone_as_pillow_does(tmp_path: Path, kind: int | None) -> None:
+    rng = np.random.default_rng(0)
+    path = tmp_path / "p.png"
+    for spread in (2, 256):
+        for height, width in [(1, 1), (1, 9), (9, 1), (40, 33)]:
+            raw = rng.integers(0, spread, (height, width + 1)).astype(np.uint8)
+            raw[rng.random(raw.shape) < 0.5] = 0
+            raw[:, 0] = rng.integers(0, 5, height) if kind is None else kind
+            path.write_bytes(png(width, height, 8, 0, raw.tobytes()))
+            plain, compiled = (LabelReader(CAMVID, "labelIds", way) for way in (False, True))
+            np.testing.assert_array_equal(read(compiled, path), read(plain, path))
+            looped = np.empty((height, width), np.uint8)
+            with np.errstate(all="ignore"):
+                assert kernels.unfilter(raw, looped)
+            np.testing.assert_array_equal(looped, read(plain, path))
 
 
 def test_pole_has_the_colour_that_polegroup_shares(tmp_path: Path) -> None:
@@ -242,25 +265,29 @@ def test_an_unknown_colour_is_named(tmp_path: Path) -> None:
         scored(tmp_path, guess, "color")
 
 
+@pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("wide", [False, True])
-def test_a_file_cut_or_changed_anywhere_is_an_error(tmp_path: Path, *, wide: bool) -> None:
+def test_a_file_cut_or_changed_anywhere_is_an_error(
+    tmp_path: Path, *, wide: bool, compiled: bool
+) -> None:
     rng = np.random.default_rng(0)
     shape = (64, 64) if wide else (4, 6)
     truth = save(tmp_path / "t.png", np.zeros(shape, np.uint8))
     guess = save(tmp_path / "p.png", rng.integers(0, 12, shape, dtype=np.uint8))
     whole = guess.read_bytes()
-    readers = LabelReader(CAMVID, "labelIds"), LabelReader(CAMVID, "labelIds")
+    readers = [LabelReader(CAMVID, "labelIds", compiled)] * 2
     found = Pair(truth, guess)
     for cut in range(0, len(whole), 37 if wide else 1):
         guess.write_bytes(whole[:cut])
         with pytest.raises(MissingDataError, match="p.png"):
-            count_pair(found, *readers, compiled=False)
+            count_pair(found, *readers)
     for place in range(8, len(whole), 37 if wide else 1):
         guess.write_bytes(whole[:place] + bytes([whole[place] ^ 0x10]) + whole[place + 1 :])
         with pytest.raises(BenchError, match="p.png"):
-            count_pair(found, *readers, compiled=False)
+            count_pair(found, *readers)
 
 
+@pytest.mark.usefixtures("_both_ways")
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -305,6 +332,7 @@ def test_what_is_no_picture_of_colours(tmp_path: Path, content: bytes, said: str
         scored(tmp_path, guess, "color")
 
 
+@pytest.mark.usefixtures("_both_ways")
 @pytest.mark.parametrize("rows", range(4))
 @pytest.mark.parametrize("value", [0, 3])
 def test_rows_that_a_whole_file_lacks_are_missed(tmp_path: Path, rows: int, value: int) -> None:
@@ -322,6 +350,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         scored(tmp_path, tmp_path / "none.png")
 
 
+@pytest.mark.usefixtures("_both_ways")
 @pytest.mark.parametrize("side", [8000, 30000], ids=["within the limit", "over it"])
 def test_an_image_that_claims_to_be_enormous_takes_no_memory(tmp_path: Path, side: int) -> None:
     guess = tmp_path / "guess.png"
@@ -334,6 +363,7 @@ def test_an_image_that_claims_to_be_enormous_takes_no_memory(tmp_path: Path, sid
     assert peak < 16 << 20
 
 
+@pytest.mark.usefixtures("_both_ways")
 def test_pixels_beyond_the_last_row_take_no_memory(tmp_path: Path) -> None:
     guess = tmp_path / "guess.png"
     guess.write_bytes(png(6, 4, 8, 0, b"\0" * (1 << 26)))

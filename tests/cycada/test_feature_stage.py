@@ -541,8 +541,8 @@ def test_the_first_step_on_scenes(
     domain = torch.cat([torch.ones(4, 5, 6), torch.zeros(4, 5, 6)]).long()
     nn.functional.cross_entropy(logits, domain).backward()
     with torch.no_grad():
-        for p in judge.parameters():
-            p -= 0.2 * p.grad
+        for parameter in judge.parameters():
+            parameter -= 0.2 * parameter.grad
     loss = gan * nn.functional.cross_entropy(judge(original(x_t)), torch.ones(4, 5, 6).long())
     loss = loss + supervised * nn.functional.cross_entropy(original(x_s), y_s, ignore_index=255)
     loss.backward()
