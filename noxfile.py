@@ -58,7 +58,8 @@ def tests(session: nox.Session) -> None:
 def benchmark(session: nox.Session) -> None:
     """Measure times; a test never does. See tests/benchmarks/README.md."""
     python = in_shared_environment(session)
-    for script in ("startup", "overhead", "translator", "ablation_cost"):
+    scripts = ("startup", "overhead", "translator", "ablation_cost")
+    for script in (*scripts, "confusion", "evaluation", "loader"):
         session.run(python, f"tests/benchmarks/{script}.py", *session.posargs, external=True)
 
 

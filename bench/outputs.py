@@ -178,7 +178,8 @@ def draw(
             count = PICTURED_SCENES if material.task.dense else PICTURED
             triples = translations(stage.module, material.task, count)
             if material.task.dense:
-                pairs = {name: triple[:2] for name, triple in triples.items()}
+                domains = (shift.source, shift.target)
+                pairs = {d: t[:2] for d, t in zip(domains, triples.values(), strict=True)}
                 figures.translation_pairs(pairs, pictures / "translations.png")
                 continue
             for name, triple in triples.items():

@@ -16,7 +16,7 @@ from bench.records import load_records
 HERE = Path(__file__).parent
 RECORDS = HERE / "records"
 
-SUITES = ("digits", "mini")
+SUITES = ("digits", "mini", "streets-mini", "streets-camvid")
 """Each has records in ``records/<suite>.jsonl`` and becomes ``<suite>.md``."""
 
 
