@@ -179,6 +179,32 @@ ROUNDS = {
         ),
         SCENES_SOURCE | {"source.lr": SCENES_LR} | SCENES_PIXEL,
     ),
+    "source-streets-2": Round(
+        "source-only",
+        "streets-mini",
+        STREETS,
+        (
+            {"source.lr": 1.6e-2},
+            {"source.batch": 16, "source.max_steps": 500},
+            {"source.batch": 16, "source.crop": 96},
+        ),
+        SCENES_SOURCE | {"source.lr": SCENES_LR},
+    ),
+    "feature-streets-2": Round(
+        "adda",
+        "streets-mini",
+        STREETS,
+        ({"feature.gan": 1.0}, {"feature.gate": 0.5}, {"feature.max_steps": 400}),
+        SCENES_SOURCE
+        | {"source.lr": SCENES_LR, "feature.lr": 1e-3, "feature.discriminator_lr": 1e-3},
+    ),
+    "pixel-streets-2": Round(
+        "cycada",
+        "streets-mini",
+        STREETS,
+        ({"pixel.lr": 3e-4}, {"pixel.cycle": 30.0}, {"pixel.discriminator_layers": 1}),
+        SCENES_SOURCE | {"source.lr": SCENES_LR} | SCENES_PIXEL | {"pixel.cycle": 10.0},
+    ),
 }
 
 

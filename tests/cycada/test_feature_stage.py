@@ -542,7 +542,7 @@ def test_the_first_step_on_scenes(
     nn.functional.cross_entropy(logits, domain).backward()
     with torch.no_grad():
         for parameter in judge.parameters():
-            parameter -= 0.2 * parameter.grad
+            parameter.sub_(0.2 * parameter.grad)
     loss = gan * nn.functional.cross_entropy(judge(original(x_t)), torch.ones(4, 5, 6).long())
     loss = loss + supervised * nn.functional.cross_entropy(original(x_s), y_s, ignore_index=255)
     loss.backward()
