@@ -253,3 +253,26 @@ def test_an_unknown_label_is_named(root: Path, tmp_path: Path) -> None:
     Image.fromarray(np.full(NATIVE, 77, dtype=np.uint8)).save(path)
     with pytest.raises(BenchError, match="003.label.png.*77"):
         run(other, tmp_path / "runs", "source-only")
+
+
+def test_pairs_that_a_source_leaves_out_are_reported(
+    finished: dict[str, Path], root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def left_out(_: object, data: Path, split: str) -> list[str]:
+        return [f"{data / '7.png'} is odd ({split})"]
+
+    for name in ("day", "night"):
+        cls = type(plugins.load_domain(name))
+        monkeypatch.setattr(cls, "left_out", left_out, raising=False)
+    asked = Request(
+        suite=SUITE,
+        methods=("source-only",),
+        seeds=(0,),
+        preset="smoke",
+        settings=("source.max_steps=2",),
+        threads=1,
+        device="cpu",
+        data=root,
+        runs=finished["source-only"].parent,
+    )
+    assert sweep(asked).left_out == [f"{root / '7.png'} is odd (train)"]
