@@ -93,10 +93,10 @@ PAPER_SCENES_PIXEL = {
 }
 
 FAST_SCENES_CLASSIFIER = {
-    "epochs": 20,
+    "epochs": 40,
     "max_steps": 1000,
     "batch": 8,
-    "lr": 2e-3,
+    "lr": 1.6e-2,
     "schedule": "cosine",
 }
 
@@ -104,7 +104,7 @@ FAST_SCENES_FEATURE = PAPER_SCENES_FEATURE | {
     "epochs": 5,
     "max_steps": 200,
     "batch": 8,
-    "lr": 1e-4,
+    "lr": 1e-3,
     "discriminator_lr": 1e-3,
     "optimizer": "adam",
     "weight_decay": 0.0,
@@ -114,14 +114,14 @@ FAST_SCENES_FEATURE = PAPER_SCENES_FEATURE | {
 }
 
 FAST_SCENES_PIXEL = PAPER_SCENES_PIXEL | {
-    "epochs": 10,
-    "max_steps": 1000,
-    "batch": 4,
+    "epochs": 20,
+    "max_steps": 800,
+    "batch": 8,
     "lr": 1e-3,
     "generator": "unshuffle",
     "filters": 64,
     "blocks": 2,
-    "crop": None,
+    "crop": 64,
     "discriminator_filters": 32,
     "discriminator_layers": 2,
     "average": 0.99,
