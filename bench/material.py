@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.data.assemble import build_task, test_images, test_sizes
+from bench.data.assemble import build_task, test_images, test_reading, test_sizes
 from bench.digest import digest_of
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Material:
         target: the domain that knows the test labels.
         root: the data folder.
         task_digest: of the task.
-        digest: of the task and the test images.
+        digest: of the task, the test images, and how their label maps are read.
     """
 
     task: Task
@@ -55,5 +55,7 @@ def load_material(
     task = build_task(shift, source, target, root, device, learns_from, cache)
     test = test_images(shift, target, root, device, cache)
     task_digest = task.digest()
-    digest = digest_of(task_digest, test.digest())
-    return Material(task, test, test_sizes(target, root), target, root, task_digest, digest)
+    sizes, reading = test_sizes(target, root), test_reading(target, shift.protocol)
+    scored = [] if sizes is None else [sizes, reading]
+    digest = digest_of(task_digest, test.digest(), *scored)
+    return Material(task, test, sizes, target, root, task_digest, digest)

@@ -103,6 +103,11 @@ def test_sizes(target: Domain | Scenes, root: Path) -> list[tuple[int, int]] | N
     return [image_size(scenes[i].image) for i in hidden_order(len(scenes), "test").tolist()]
 
 
+def test_reading(target: Domain | Scenes, protocol_name: str) -> list[int] | None:
+    """Return what decides, beside the files, how test label maps are read; None for digits."""
+    return target.indices(protocol_name).tolist() if isinstance(target, Scenes) else None
+
+
 def _classes(shift: Shift, source: Domain | Scenes, target: Domain | Scenes) -> int:
     """Return the number of classes; raise unless both domains can play the shift."""
     dense = shift.task == "segmentation"
@@ -151,12 +156,14 @@ def _labelled_scenes(
     split = _split(teacher, len(teacher.scenes(root, "train")))
     size = _height_and_width(shift)
 
-    def labelled(part: slice) -> LabeledImages:
+    def labelled(part: slice) -> tuple[Frames, Frames]:
         images = _scene_images(shift, teacher, root, "source", part)
-        maps = train_maps(teacher, root, shift.protocol, size, part)
-        return LabeledImages(_opened(images, device, cache), _opened(maps, device, cache), "source")
+        return images, train_maps(teacher, root, shift.protocol, size, part)
 
-    return labelled(slice(split)), labelled(slice(split, None))
+    train, held_out = labelled(slice(split)), labelled(slice(split, None))
+    opened = (_opened(frames, device, cache) for frames in train)
+    # Nothing trains on what is held out, so it need not be at hand.
+    return LabeledImages(*opened, "source"), LabeledImages(*held_out, "source")
 
 
 def _split(teacher: Domain | Scenes, images: int) -> int:
