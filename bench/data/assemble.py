@@ -160,10 +160,10 @@ def _labelled_scenes(
         images = _scene_images(shift, teacher, root, "source", part)
         return images, train_maps(teacher, root, shift.protocol, size, part)
 
-    train, held_out = labelled(slice(split)), labelled(slice(split, None))
-    opened = (_opened(frames, device, cache) for frames in train)
+    images, maps = labelled(slice(split))
+    train = LabeledImages(_opened(images, device, cache), _opened(maps, device, cache), "source")
     # Nothing trains on what is held out, so it need not be at hand.
-    return LabeledImages(*opened, "source"), LabeledImages(*held_out, "source")
+    return train, LabeledImages(*labelled(slice(split, None)), "source")
 
 
 def _split(teacher: Domain | Scenes, images: int) -> int:

@@ -126,7 +126,7 @@ def test_images_are_prepared_as_the_shift_says() -> None:
     shift = Shift("a2b", "a", "b", size=9, channels=3)
     task = build_task(shift, Numbered(), Sealed(), ROOT, CPU)
     assert task.source.pixels.shape[1:] == task.target.pixels.shape[1:] == (3, 9, 9)
-    assert (task.size, task.channels, task.classes) == (9, 3, 10)
+    assert (task.size, task.channels, task.classes) == ((9, 9), 3, 10)
 
 
 class Seven(Numbered):
