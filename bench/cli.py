@@ -8,6 +8,7 @@ Nothing heavy is imported at the top, so that ``bench --help`` answers at once.
 from __future__ import annotations
 
 import errno
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
@@ -120,7 +121,7 @@ def run(
     protocol: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", show_default="the shift's", help="The protocol that shifts must have."
+            metavar="NAME", show_default="the shift's", help="Take the shifts that have it."
         ),
     ] = None,
     select: SelectOption = "last",
@@ -173,7 +174,7 @@ def run(
         budget=budget,
     )
     with only_json(as_json=as_json):
-        _check_protocol(request, protocol)
+        request = _with_protocol(request, protocol)
         from bench import sweep  # noqa: PLC0415  pandas
 
         if dry_run:
@@ -195,19 +196,24 @@ def run(
         fail(f"{count} of {len(report.outcomes)} trials did not end well; see above", FAILED)
 
 
-def _check_protocol(request: Request, protocol: str | None) -> None:
-    """Refuse a protocol that a chosen shift does not have: results of two never mix."""
+def _with_protocol(request: Request, protocol: str | None) -> Request:
+    """Return the request for the shifts that have a protocol: results of two never mix.
+
+    A shift that was asked for by name must have it; of a suite's, those that do are taken.
+    """
     if protocol is None:
-        return
+        return request
     suite = plugins.load_suite(request.suite)
-    chosen = [plugins.find_shift(name, suite) for name in request.shifts] or suite.shifts
-    for shift in chosen:
-        if shift.protocol != protocol:
-            message = (
-                f"The shift '{shift.name}' has the protocol '{shift.protocol}', not '{protocol}'."
-                " Leave --protocol out, or choose other shifts."
-            )
-            raise BenchError(message)
+    named = [plugins.find_shift(name, suite) for name in request.shifts]
+    fitting = [shift for shift in named or suite.shifts if shift.protocol == protocol]
+    unfit = [shift for shift in named if shift not in fitting] or list(suite.shifts)
+    if not fitting or len(fitting) < len(named):
+        message = (
+            f"The shift '{unfit[0].name}' has the protocol '{unfit[0].protocol}', not '{protocol}'."
+            " Leave --protocol out, or choose other shifts: `bench list shifts` shows each one's."
+        )
+        raise BenchError(message)
+    return replace(request, shifts=tuple(shift.name for shift in fitting))
 
 
 # ------------------------------------------------------------------ bench list

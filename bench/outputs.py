@@ -64,6 +64,15 @@ class Networks:
             if hasattr(stage.module, "classify"):
                 yield f"stage-{stage.name}", stage.module
 
+    @property
+    def twice(self) -> tuple[str, str] | None:
+        """The stage that `all` yields again as a checkpoint, and that checkpoint; None if none."""
+        final = self.context.stages[-1] if self.context.stages else None
+        steps = max(self._candidates())
+        if final is None or final.module is not self.network or steps != final.steps:
+            return None
+        return f"stage-{final.name}", f"checkpoint-{steps:08d}"
+
     def _candidates(self) -> dict[int, Path | None]:
         """Return {step: weights} of the checkpoints; None for the network as it is."""
         final = self.context.stages[-1] if self.context.stages else None
@@ -102,7 +111,10 @@ def score_scenes(
     task, classes = material.task, protocol(shift.protocol).classes
     kept = _first(task.target, KEPT_TARGET_SCENES)
     names = []
+    stage, checkpoint = networks.twice or ("", "")
     for name, network in networks.all():
+        if name == stage:
+            continue
         sizes = material.sizes or []
         maps = predict_maps(network, material.test, task.classes, sizes)
         save_maps(networks.folder, name, maps, classes)
@@ -119,6 +131,8 @@ def score_scenes(
         shift.protocol,
         keep=PICTURED_SCENES,
     )
+    if stage:
+        matrices[stage] = matrices[checkpoint]
     return _sorted(matrices), truths
 
 

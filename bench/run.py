@@ -127,8 +127,8 @@ def _run_alone(
         _close(folder, record, context, "interrupted", "stopped by the user")
         raise
     except MissingDataError as error:
-        # No fault of the method's: every other trial would end so.
-        _close(folder, record, context, "failed", str(error))
+        # No fault of the method's, and once the file is there it goes on: keep what it needs.
+        _close(folder, record, context, "interrupted", str(error))
         raise
     except DivergedError as error:
         _close(folder, record, context, "diverged", str(error))

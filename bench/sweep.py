@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bench import backbones, hyperparameters, leaderboard, plugins, select
 from bench.config import RunConfig
 from bench.data import manage
+from bench.data.domain import Scenes
 from bench.errors import BenchError, MissingDataError, unknown
 from bench.files import write_text
 from bench.progress import Progress
@@ -215,6 +216,8 @@ def _available(shifts: list[Shift], request: Request) -> tuple[list[Shift], list
     for name in sorted({d for shift in shifts for d in (shift.source, shift.target)}):
         domain = plugins.load_domain(name)
         try:
+            if isinstance(domain, Scenes):
+                domain.prepare(request.data)
             if not manage.missing(domain, request.data):
                 continue
             manage.fetch({name: domain}, request.data, offline=request.offline)
@@ -236,10 +239,20 @@ def _available(shifts: list[Shift], request: Request) -> tuple[list[Shift], list
     if not usable:
         listed = "\n".join(f"  {line}" for line in left_out)
         raise MissingDataError(f"Nothing is left to run, because data is missing:\n{listed}")
-    for name in dict.fromkeys(shift.source for shift in usable):
-        sentences = getattr(plugins.load_domain(name), "left_out", None)
-        left_out += sentences(request.data, "train") if sentences else []
-    return usable, left_out
+    return usable, left_out + _incomplete(usable, request.data)
+
+
+def _incomplete(shifts: list[Shift], data: Path) -> list[str]:
+    """Return what is usable of large images but not all there is, in sentences."""
+    notes = []
+    for name in dict.fromkeys(name for shift in shifts for name in (shift.source, shift.target)):
+        domain = plugins.load_domain(name)
+        if isinstance(domain, Scenes):
+            reports = domain.inspect(data, thorough=False)
+            notes += [f"{name}: {r.detail}" for r in reports if r.usable and r.detail]
+            if hasattr(domain, "left_out") and any(name == shift.source for shift in shifts):
+                notes += domain.left_out(data, "train")
+    return notes
 
 
 def _trials(

@@ -41,7 +41,7 @@ class Feature:
         hidden: width of the discriminator's first hidden layer. On scores (b, k) the second is as
             wide, on score maps half as wide.
         gate: the target network steps only when the discriminator's accuracy is above this (0..1).
-        gate_window: steps that the accuracy is averaged over.
+        gate_window: steps that the accuracy is averaged over; while there are fewer, all of them.
         shared: the network whose scores on the source are the model to follow is the target
             network itself (driving scenes), not a frozen one (digits).
         gan: weight of the adversarial loss, the released code's lambda_g.
@@ -182,7 +182,10 @@ def adapt_features(
 
 
 def scores(net: nn.Module, x: Tensor) -> Tensor:
-    """Return the network's scores: (b, k), or score maps (b, k, h', w') at its own resolution."""
+    """Return the network's scores: (b, k), or score maps (b, k, h', w').
+
+    Score maps are as large as the images, padded to the network's stride.
+    """
     logits: Tensor = net.classify(net.features(x))  # type: ignore[operator]
     return logits
 

@@ -13,7 +13,7 @@ from bench.suites import (
     DIGITS,
     DIGITS_ABLATION,
     DRIVING_ABLATION,
-    DRIVING_PROTOCOLS,
+    DRIVING,
     GTA5_TO_CITYSCAPES,
     GTA5_TO_CITYSCAPES_EXTRA,
 )
@@ -272,7 +272,7 @@ def test_every_row_of_the_suite_has_its_published_figure(suite: object) -> None:
 
 
 def test_published_methods_of_the_driving_suites_are_rows_of_ours_or_other_authors() -> None:
-    labels = {entry.label for entry in DRIVING_PROTOCOLS.entries}
+    labels = {entry.label for entry in DRIVING.entries}
     for suite in ("driving", "driving-protocols"):
         methods = {cell.method for cell in published.cells(suite)}
         assert methods == (labels - {"adda"}) | {"FCN-wld", "CDA", "FCTN"}

@@ -96,7 +96,10 @@ def read_indices(path: Path, scenes: Scenes, protocol: str, size: tuple[int, int
         BenchError: the domain cannot play that protocol.
     """
     table = scenes.indices(protocol)
-    values = scenes.raw_labels(path).numpy()
+    try:
+        values = scenes.raw_labels(path).numpy()
+    except (OSError, ValueError) as error:  # a domain of somebody's own
+        raise MissingDataError(f"{path} cannot be read as a label map ({error}).") from error
     indices = np.take(table, values)
     strange = indices == UNKNOWN
     if strange.any():
@@ -127,9 +130,6 @@ class Frames:
     """Images or label maps of one size in files, as if they were one uint8 tensor on the CPU.
 
     A few threads read, as many as torch has but at most four. One thread at a time may ask.
-
-    Attributes:
-        paths: the files, in order.
     """
 
     dtype: ClassVar[torch.dtype] = torch.uint8
@@ -146,7 +146,7 @@ class Frames:
                 `read_image` or `read_indices`, so that the digest knows what decides the result.
             shape: (c, h, w), or (h, w) for label maps.
         """
-        self.paths = tuple(paths)
+        self._paths = tuple(paths)
         self._read = read
         self._one = torch.Size(shape)
         self._pending: OrderedDict[int, Future[Tensor]] = OrderedDict()
@@ -154,11 +154,11 @@ class Frames:
     @property
     def shape(self) -> torch.Size:
         """(n, c, h, w), or (n, h, w) for label maps."""
-        return torch.Size((len(self.paths), *self._one))
+        return torch.Size((len(self._paths), *self._one))
 
     def __len__(self) -> int:
         """Return the number of files n."""
-        return len(self.paths)
+        return len(self._paths)
 
     def index_select(self, dim: int, index: Tensor) -> Tensor:
         """Return the frames at `index` (int64, (b,)), uint8 (b, ...), on the index's device.
@@ -195,7 +195,7 @@ class Frames:
 
     @cached_property
     def _digest(self) -> str:
-        return digest_of(READING, _parameters(self._read), list(self._one), _contents(self.paths))
+        return digest_of(READING, _parameters(self._read), list(self._one), _contents(self._paths))
 
     @cached_property
     def _pool(self) -> ThreadPoolExecutor:
@@ -210,10 +210,10 @@ class Frames:
         Raises:
             MissingDataError: the file cannot be read; the message names it.
         """
-        path = self.paths[place]
+        path = self._paths[place]
         try:
             found = self._read(path)
-        except (OSError, RuntimeError, ValueError) as error:
+        except (OSError, ValueError) as error:
             raise MissingDataError(f"{path} cannot be read ({error}).") from error
         if found.dtype != torch.uint8 or found.shape != self._one:
             raise MissingDataError(
@@ -393,19 +393,15 @@ class Cached:
         self._frames = frames
         self._path = path
         self._checksums = checksums
-        # Copy on write: torch wants memory that may be written to, and the file must not change.
-        self._array = np.load(path, mmap_mode="c")
+        # Read-only: a private copy of more than the memory there is would be refused.
+        self._array = np.load(path, mmap_mode="r")
         self._unseen = np.ones(len(frames), dtype=bool)
+        self._damaged: set[int] = set()
 
     @property
     def shape(self) -> torch.Size:
         """(n, c, h, w), or (n, h, w) for label maps."""
         return self._frames.shape
-
-    @property
-    def tensor(self) -> Tensor:
-        """The mapped file as a tensor; not compared with its checksums."""
-        return torch.from_numpy(self._array)
 
     def __len__(self) -> int:
         """Return the number of frames n."""
@@ -413,10 +409,15 @@ class Cached:
 
     def index_select(self, dim: int, index: Tensor) -> Tensor:
         """Return the frames at `index` (int64, (b,)), uint8 (b, ...), on the index's device."""
-        for place in _places(dim, index, len(self)):
+        places = _places(dim, index, len(self))
+        for place in places:
             if self._unseen[place]:
                 self._compare(place)
-        return self.tensor.index_select(0, index.cpu()).to(index.device)
+        out = torch.from_numpy(self._array[places])
+        for row, place in enumerate(places):
+            if place in self._damaged:
+                out[row] = self._frames.read_one(place)
+        return out.to(index.device)
 
     def prefetch(self, index: Tensor) -> None:
         """Do nothing: what a mapped file has in memory is the operating system's business."""
@@ -428,7 +429,7 @@ class Cached:
     def _compare(self, place: int) -> None:
         if zlib.crc32(self._array[place]) != self._checksums[place]:
             _sidecar(self._path).unlink(missing_ok=True)
-            self._array[place] = self._frames.read_one(place).numpy()
+            self._damaged.add(place)
         self._unseen[place] = False
 
 
@@ -451,13 +452,13 @@ def cached(frames: Frames, folder: Path) -> Cached:
             checksums = _checksums(frames, path)
             if checksums is None:
                 checksums = _write(frames, path)
+        return Cached(frames, path, checksums)
     except OSError as error:
         need = prod(frames.shape) / 2**30
         raise BenchError(
             f"The decoded images ({need:,.1f} GiB) cannot be kept in {folder}"
             f" ({error.strerror or error}). Make room, choose another folder, or go without."
         ) from error
-    return Cached(frames, path, checksums)
 
 
 def _checksums(frames: Frames, path: Path) -> list[int] | None:

@@ -228,7 +228,13 @@ class Side:
         Raises:
             MissingDataError: a folder cannot be listed.
         """
-        for folder, _, names in os.walk(self.folder, onerror=_unlisted, followlinks=True):
+        visited = set()
+        for folder, folders, names in os.walk(self.folder, onerror=_unlisted, followlinks=True):
+            real = os.path.realpath(folder)
+            if real in visited:  # a link to a folder that it lies in
+                folders.clear()
+                continue
+            visited.add(real)
             within = Path(folder).relative_to(self.folder).as_posix()
             for name in names:
                 suffix = next((each for each in self.suffixes if name.endswith(each)), None)

@@ -46,10 +46,12 @@ class Day:
         yield FileReport(self.folder, str(root / self.folder), "sound" if there else "absent")
 
     def prepare(self, root: Path) -> None:
-        """Write all images and label maps."""
+        """Write all images and label maps, once."""
         for split, count in SIZES.items():
             place = root / self.folder / split
-            place.mkdir(parents=True, exist_ok=True)
+            if place.exists():
+                continue
+            place.mkdir(parents=True)
             for number in range(count):
                 random = np.random.default_rng((number, count))
                 label = np.full((40, 72), 1, dtype=np.uint8)
