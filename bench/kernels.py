@@ -69,7 +69,7 @@ def joint_counts(
     for values in (first, second):
         device = getattr(values, "device", "cpu")  # NumPy's arrays have one since 2.0: "cpu"
         if getattr(device, "type", "cpu") != "cpu":
-            return joint_counts_on(device, first, second)
+            return joint_counts_on(device, first, second)  # type: ignore[arg-type]
     loops = compiled_loops() if compiled else None
     tally, unit = (loops.tally_words, WORD) if loops else (bincount, 1)
     one, other = _aligned(np.asarray(first)), _aligned(np.asarray(second))

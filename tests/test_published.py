@@ -12,8 +12,8 @@ from bench.errors import BenchError
 from bench.suites import (
     DIGITS,
     DIGITS_ABLATION,
-    DRIVING_ABLATION,
     DRIVING,
+    DRIVING_ABLATION,
     GTA5_TO_CITYSCAPES,
     GTA5_TO_CITYSCAPES_EXTRA,
 )
