@@ -19,6 +19,9 @@ nox.options.sessions = ["lint", "tests", "benchmark", "docs"]
 SHARED = Path(".nox", "shared")
 """The one environment; each session's own is a link to nothing but this."""
 
+CITYSCAPES_SCRIPTS = ("cityscapesScripts>=2.2", "pyquaternion>=0.9")
+"""A reference for tests. Not a dependency: it asks for the `typing` of Python 3.4."""
+
 
 def in_shared_environment(session: nox.Session) -> str:
     """Install the project and its development tools once, and return that Python."""
@@ -29,6 +32,10 @@ def in_shared_environment(session: nox.Session) -> str:
     # Cheap if nothing changed; and what pyproject.toml declares is what gets installed.
     session.run(
         *(str(python), "-m", "pip", "install", "-q", "-e", ".", "--group", "dev"), external=True
+    )
+    session.run(
+        *(str(python), "-m", "pip", "install", "-q", "--no-deps", *CITYSCAPES_SCRIPTS),
+        external=True,
     )
     return str(python)
 
