@@ -127,7 +127,7 @@ FAST_SCENES_PIXEL = PAPER_SCENES_PIXEL | {
     "average": 0.99,
 }
 
-SMOKE_SCENES_CLASSIFIER = {"max_steps": 10, "batch": 4, "lr": 2e-3}
+SMOKE_SCENES_CLASSIFIER = {"max_steps": 2, "batch": 4, "lr": 2e-3}
 SMOKE_SCENES_FEATURE = FAST_SCENES_FEATURE | {"max_steps": 2, "batch": 2, "hidden": 16}
 SMOKE_SCENES_PIXEL = FAST_SCENES_PIXEL | {
     "max_steps": 2,

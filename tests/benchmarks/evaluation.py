@@ -62,7 +62,7 @@ def timed(command: list[str], **environment: str) -> tuple[float, str]:
 def main() -> int:
     """Print a table, and fail if the ratio is under the limit or an IoU differs."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=int, default=100)
+    parser.add_argument("--images", type=int, default=500)
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     asked = parser.parse_args()
