@@ -42,12 +42,15 @@ class CyCADA:
     @property
     def departure(self) -> str | None:
         """How these hyperparameters leave the paper, in a sentence for tables to show."""
+        ways = []
         if self.pixel and self.pixel.semantic == "cooperative":
-            return (
+            ways.append(
                 "its semantic loss departs from Equation 4: a classifier trained along, on true"
                 " source labels, takes the place of the frozen source network's argmax"
             )
-        return None
+        if self.pixel and self.pixel.identity:
+            ways.append("its pixel stage has CycleGAN's identity loss, which Equation 6 lacks")
+        return "; ".join(ways) or None
 
     def fit(self, task: Task, ctx: Context) -> nn.Module:
         """Return f_T."""

@@ -47,6 +47,8 @@ class Pixel:
         gan_source_to_target: weight of Equation 2 for G_ST; 0 switches it off.
         gan_target_to_source: the same for G_TS.
         cycle: weight of Equation 3, both ways; 0 switches it off.
+        identity: weight of CycleGAN's identity loss, both ways, which Equation 6 lacks: G_ST leaves
+            target images as they are, and G_TS source images (Zhu et al. 2017, section 5.2).
         semantic: "paper": the frozen f_S labels both sides by its argmax (Equation 4).
             "released": a classifier trained along on the source images; true labels for source
             to target, its argmax for target to source, both from the moment its loss is <= 1.
@@ -76,6 +78,7 @@ class Pixel:
     gan_source_to_target: float = 2.0
     gan_target_to_source: float = 1.0
     cycle: float = 1.0
+    identity: float = 0.0
     semantic: Literal["paper", "released", "cooperative", "none"] = "paper"
     semantic_weight: float = 1.0
     classifier_lr: float = 2e-4
@@ -87,7 +90,7 @@ class Pixel:
         positive(self, "epochs", "max_steps", "batch", "lr", "filters", "size", "crop")
         positive(self, "discriminator_filters", "discriminator_layers", "classifier_lr")
         weights = ("gan_source_to_target", "gan_target_to_source", "cycle", "semantic_weight")
-        between(self, 0, math.inf, *weights, "blocks", "pool")
+        between(self, 0, math.inf, *weights, "identity", "blocks", "pool")
         between(self, 0, 0.9999, "beta1", "average")
         semantic = 0.0 if self.semantic == "none" else self.semantic_weight
         if not any((semantic, *(getattr(self, name) for name in weights[:3]))):
@@ -156,6 +159,10 @@ def train_translator(
         if fake_s is not None and how.cycle:
             losses["cycle_s"] = how.cycle * cycle_loss(g_ts(fake_t), x_s)
             losses["cycle_t"] = how.cycle * cycle_loss(g_st(fake_s), x_t)
+        if how.identity:
+            losses["identity_t"] = how.identity * cycle_loss(g_st(x_t), x_t)
+            if fake_s is not None:
+                losses["identity_s"] = how.identity * cycle_loss(g_ts(x_s), x_s)
         losses |= semantics.losses(x_s, y_s, x_t, fake_t, fake_s, size)
         g_optimizer.zero_grad(set_to_none=True)
         semantics.zero_grad()

@@ -179,6 +179,13 @@ ROUNDS = {
         ),
         SCENES_SOURCE | {"source.lr": SCENES_LR} | SCENES_PIXEL,
     ),
+    "pixel-streets-3": Round(
+        "cycada",
+        "streets-mini",
+        STREETS,
+        ({"pixel.identity": 5.0},),
+        SCENES_SOURCE | {"source.lr": SCENES_LR} | SCENES_PIXEL | {"pixel.cycle": 10.0},
+    ),
     "source-streets-2": Round(
         "source-only",
         "streets-mini",

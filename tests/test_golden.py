@@ -45,6 +45,7 @@ HOW: dict[str, Any] = {
     "pixel.gan_source_to_target": 2.0,
     "pixel.gan_target_to_source": 1.0,
     "pixel.cycle": 1.0,
+    "pixel.identity": 0.0,
     "pixel.semantic": "released",
     "pixel.semantic_weight": 1.0,
     "pixel.classifier_lr": 1e-3,

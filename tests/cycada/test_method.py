@@ -234,6 +234,16 @@ def test_only_cooperation_departs_from_the_paper(semantic: str) -> None:
     assert CyCADA(pixel=None).departure is None
 
 
+def test_an_identity_loss_departs_from_the_paper() -> None:
+    said = CyCADA(pixel=Pixel(identity=0.5)).departure
+    assert said is not None
+    assert "Equation 6" in said
+    both = CyCADA(pixel=Pixel(identity=0.5, semantic="cooperative")).departure
+    assert both is not None
+    assert said in both
+    assert "Equation 4" in both
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_setting_departs_and_returns(preset: str) -> None:
     assert resolve(CyCADA, "paper", {}).departure is None
@@ -278,6 +288,7 @@ PAPER = {
     "pixel.gan_source_to_target": 2.0,
     "pixel.gan_target_to_source": 1.0,
     "pixel.cycle": 1.0,
+    "pixel.identity": 0.0,
     "pixel.semantic": "paper",
     "pixel.pool": 50,
     "pixel.average": 0.0,
@@ -313,6 +324,7 @@ PAPER_SCENES = {
     "pixel.gan_source_to_target": 1.0,
     "pixel.gan_target_to_source": 1.0,
     "pixel.cycle": 10.0,
+    "pixel.identity": 0.0,
     "pixel.semantic": "none",
     "feature.batch": 1,
     "feature.lr": 1e-5,

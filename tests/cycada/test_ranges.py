@@ -64,6 +64,7 @@ BETWEEN: dict[Part, dict[str, tuple[float, float]]] = {
         "gan_source_to_target": (0, math.inf),
         "gan_target_to_source": (0, math.inf),
         "cycle": (0, math.inf),
+        "identity": (0, math.inf),
         "semantic_weight": (0, math.inf),
         "blocks": (0, math.inf),
         "pool": (0, math.inf),
