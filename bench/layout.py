@@ -216,7 +216,9 @@ def _by_stage(rows: list[Row]) -> Part | None:
     several = [row for row in rows if len(row.stages) > 1]
     if not several:
         return None
-    names = list(dict.fromkeys(stage["stage"] for row in several for stage in row.stages))
+    # The longest first: what others leave out has its place there.
+    longest = sorted(several, key=lambda row: -len(row.stages))
+    names = list(dict.fromkeys(stage["stage"] for row in longest for stage in row.stages))
     lines = []
     for row in several:
         cells = {s["stage"]: percent(s["mean"], s["std"], 2) for s in row.stages}

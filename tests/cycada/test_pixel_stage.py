@@ -293,6 +293,10 @@ def expected_losses(how: Pixel, data: Task, at: Numbers = START) -> dict[str, fl
     if how.cycle:
         losses["cycle_s"] = how.cycle * float(np.abs(g_ts(fake_t) - x_s).mean())
         losses["cycle_t"] = how.cycle * float(np.abs(g_st(fake_s) - x_t).mean())
+    if how.identity:
+        losses["identity_t"] = how.identity * float(np.abs(g_st(x_t) - x_t).mean())
+        if how.cycle or how.gan_target_to_source:
+            losses["identity_s"] = how.identity * float(np.abs(g_ts(x_s) - x_s).mean())
     if how.semantic == "paper":
         losses["semantic_s"] = semantic(fake_t, mean_scores(x_s).argmax(1))
         losses["semantic_t"] = semantic(fake_s, mean_scores(x_t).argmax(1))
@@ -342,6 +346,8 @@ LOSSES: dict[str, Pixel] = {
     "released code's": replace(TINY, semantic="released"),
     "ours": replace(TINY, semantic="cooperative", semantic_weight=4.0),
     "no semantic": replace(TINY, semantic="none"),
+    "identity": replace(TINY, semantic="none", identity=0.5),
+    "identity, one way": replace(OFF, gan_source_to_target=1.0, semantic="none", identity=0.5),
 }
 
 every_loss = pytest.mark.parametrize("how", LOSSES.values(), ids=LOSSES)
