@@ -11,7 +11,7 @@ import errno
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -31,6 +31,9 @@ from bench.options import (
     shift_names,
 )
 from bench.request import DEFAULT_RUNS, Request, parse_seeds
+
+if TYPE_CHECKING:
+    from bench.testing import Check
 
 
 class _Reporting(TyperGroup):
@@ -121,7 +124,9 @@ def run(
     protocol: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", show_default="the shift's", help="Take the shifts that have it."
+            metavar="NAME",
+            show_default="the shift's",
+            help="Take those of the chosen shifts that have it.",
         ),
     ] = None,
     select: SelectOption = "last",
@@ -210,10 +215,15 @@ def _with_protocol(request: Request, protocol: str | None) -> Request:
     if not fitting or len(fitting) < len(named):
         message = (
             f"The shift '{unfit[0].name}' has the protocol '{unfit[0].protocol}', not '{protocol}'."
-            " Leave --protocol out, or choose other shifts: `bench list shifts` shows each one's."
+            f" Shifts that have it: {', '.join(_having(protocol)) or 'none'}."
+            " Leave --protocol out, or choose one of them by --shift."
         )
         raise BenchError(message)
     return replace(request, shifts=tuple(shift.name for shift in fitting))
+
+
+def _having(protocol: str) -> list[str]:
+    return [shift.name for shift in plugins.all_shifts() if shift.protocol == protocol]
 
 
 # ------------------------------------------------------------------ bench list
@@ -280,9 +290,16 @@ def check(
         from bench.testing import check_method  # noqa: PLC0415  torch
 
         for done in check_method(loaded.cls):
-            rows.append({"check": done.name, "ok": done.ok, "detail": done.detail})
+            rows.append(
+                {
+                    "check": done.name,
+                    "ok": done.ok,
+                    "detail": done.detail,
+                    "skipped": done.skipped,
+                }
+            )
             if not as_json:
-                _show_check(done.name, done.detail, ok=done.ok)
+                _show_check(done)
     if as_json:
         print_json(rows)
     broken = [row["check"] for row in rows if not row["ok"]]
@@ -290,9 +307,13 @@ def check(
         fail(f"{loaded.name} breaks {len(broken)} of {len(rows)} checks", FAILED)
 
 
-def _show_check(name: str, detail: str, *, ok: bool) -> None:
-    mark = typer.style("ok    ", fg=typer.colors.GREEN) if ok else typer.style("BROKEN", fg="red")
-    typer.echo(f"{mark} {name}" + (f": {detail}" if detail else ""))
+def _show_check(check: Check) -> None:
+    mark = typer.style("ok    ", fg=typer.colors.GREEN)
+    if check.skipped:
+        mark = "cannot"
+    elif not check.ok:
+        mark = typer.style("BROKEN", fg=typer.colors.RED)
+    typer.echo(f"{mark} {check.name}" + (f": {check.detail}" if check.detail else ""))
 
 
 def main() -> None:

@@ -37,9 +37,10 @@ def evaluate(
     classes: Annotated[
         str,
         typer.Option(
-            metavar="cityscapes|synthia16|synthia13|camvid|FILE",
+            metavar="NAME|FILE",
             autocompletion=_class_lists,
-            help="Which classes count; FILE is a CSV file: name,id,colour[,evaluated].",
+            help="Which classes count: cityscapes, synthia16, synthia13, synthia-seqs, camvid, or a"
+            " CSV file: name,id,colour and, where some do not count, evaluated (yes or no).",
         ),
     ],
     encoding: Annotated[
@@ -97,6 +98,12 @@ def evaluate(
         print_json(report)
     else:
         _print_table(report, absent)
+    if report["pixel_accuracy"] is None:
+        typer.echo(
+            f"No pixel of the ground truth in {gt} counts: the class list '{chosen.name}' evaluates"
+            f" none of its values. Is it --gt-encoding {gt_encoding}, and are these its --classes?",
+            err=True,
+        )
 
 
 def summary(

@@ -176,7 +176,7 @@ class LabelReader:
                 pixels = np.asarray(image.convert("RGBA"))
         except DAMAGE as error:
             raise MissingDataError(
-                f"{path} is truncated or damaged ({error}); expected a complete PNG file."
+                f"{path} is truncated or damaged{_reason(error)}; expected a complete PNG file."
             ) from error
         return self._indices(pixels, path, self.colours)
 
@@ -249,3 +249,9 @@ def check_length(data: Sequence[bytes], header: Header) -> None:
 def _code(colour: tuple[int, int, int]) -> int:
     red, green, blue = colour
     return red | green << 8 | blue << 16
+
+
+def _reason(error: Exception) -> str:
+    """Return what is wrong in brackets, unless it speaks of buffers, which no user has."""
+    text = str(error)
+    return "" if isinstance(error, struct.error) or not text else f" ({text})"

@@ -125,6 +125,12 @@ def _joined(
         if not matches:
             problems.append(f"no prediction for {files[0]}")
     problems.extend(f"no ground truth for {file}" for files in found.values() for file in files)
+    if not pairs and len(wanted) > 1 and all(len(files) == 1 for files in wanted.values()):
+        first, other = next(iter(wanted.values()))[0], next(iter(found.values()))[0]
+        raise MissingDataError(
+            f"None of {len(wanted)} ground truths has a prediction, paired by {by}: expected names"
+            f" alike, got such as {first} and {other}. Name predictions as their ground truth."
+        )
     if problems:
         raise MissingDataError(
             f"Expected one prediction for each ground truth, paired by {by}; {len(pairs)} pair and"

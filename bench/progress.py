@@ -56,8 +56,9 @@ class Progress:
         """Advance the sweep by one trial and say how it ended."""
         self._bars.advance(self._trials)
         self._bars.update(self._stage, visible=False)
-        score = next(iter(outcome["metrics"].values()), None)
-        ending = outcome["status"] if score is None else f"{100 * score:.1f} %"
+        metric, score = next(iter(outcome["metrics"].items()), ("", None))
+        shown = "mIoU " if metric == "miou" else ""
+        ending = outcome["status"] if score is None else f"{shown}{100 * score:.1f} %"
         reason = f": {outcome['error']}" if outcome["error"] else ""
         line = (
             f"{outcome['shift']} seed {outcome['seed']} {outcome['method']}: {ending}{reason}"

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from bench.request import Request
     from bench.run import Trial
     from bench.suites import Shift, Suite
+    from bench.task import Task
 
 BUDGETS = {"smoke": 1_000, "fast": 20_000, "paper": 1_000_000}
 """Training steps a trial may take, by preset; ``--budget`` changes it."""
@@ -280,6 +281,8 @@ def _trials(
                     request.cache,
                 )
                 materials[learns_from] = plugins.guarded(load, f"the data of '{shift.name}'")
+                if request.weights != "random" and len(materials) == 1:
+                    _try_weights(request, shift, materials[learns_from].task)
             material = materials[learns_from]
             settings = row.settings(request.preset, shift)
             method: Any = hyperparameters.resolve(
@@ -300,6 +303,17 @@ def _trials(
                 weights=weights,
             )
             yield Trial(config, method, shift, request.weights), material
+
+
+def _try_weights(request: Request, shift: Shift, task: Task) -> None:
+    """Load the initial weights once, so that what is wrong with them shows before any training."""
+    backbones.build(
+        request.backbone or shift.backbone,
+        classes=task.classes,
+        channels=task.channels,
+        size=task.size,
+        weights=request.weights,
+    )
 
 
 def _run(

@@ -149,20 +149,14 @@ def train_translator(
         x_s, x_t, size = resize(x_s, how.size), resize(x_t, how.size), x_s.shape[-2:]
 
         discriminators.requires_grad_(requires_grad=False)
-        losses: dict[str, Tensor] = {}
         fake_t = g_st(x_s)
         fake_s = g_ts(x_t) if how.needs_target_to_source else None
+        losses: dict[str, Tensor] = {}
         if how.gan_source_to_target:
             losses["gan_st"] = how.gan_source_to_target * lsgan(d_t(fake_t), is_real=True)
         if fake_s is not None and how.gan_target_to_source:
             losses["gan_ts"] = how.gan_target_to_source * lsgan(d_s(fake_s), is_real=True)
-        if fake_s is not None and how.cycle:
-            losses["cycle_s"] = how.cycle * cycle_loss(g_ts(fake_t), x_s)
-            losses["cycle_t"] = how.cycle * cycle_loss(g_st(fake_s), x_t)
-        if how.identity:
-            losses["identity_t"] = how.identity * cycle_loss(g_st(x_t), x_t)
-            if fake_s is not None:
-                losses["identity_s"] = how.identity * cycle_loss(g_ts(x_s), x_s)
+        losses |= _reconstructions(trained, how, x_s, x_t, fake_t, fake_s)
         losses |= semantics.losses(x_s, y_s, x_t, fake_t, fake_s, size)
         g_optimizer.zero_grad(set_to_none=True)
         semantics.zero_grad()
@@ -190,6 +184,27 @@ def train_translator(
             _follow(translator, trained, decay)
         if step.index % 50 == 0:
             ctx.log(**{name: loss.item() for name, loss in losses.items()})
+
+
+def _reconstructions(
+    translator: ImageTranslator,
+    how: Pixel,
+    x_s: Tensor,
+    x_t: Tensor,
+    fake_t: Tensor,
+    fake_s: Tensor | None,
+) -> dict[str, Tensor]:
+    """Return what compares images with themselves: Equation 3, and the identity loss."""
+    g_st, g_ts = translator.source_to_target, translator.target_to_source
+    losses: dict[str, Tensor] = {}
+    if fake_s is not None and how.cycle:
+        losses["cycle_s"] = how.cycle * cycle_loss(g_ts(fake_t), x_s)
+        losses["cycle_t"] = how.cycle * cycle_loss(g_st(fake_s), x_t)
+    if how.identity:
+        losses["identity_t"] = how.identity * cycle_loss(g_st(x_t), x_t)
+        if fake_s is not None:
+            losses["identity_s"] = how.identity * cycle_loss(g_ts(x_s), x_s)
+    return losses
 
 
 def _discriminate(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:

@@ -122,6 +122,7 @@ FAST_SCENES_PIXEL = PAPER_SCENES_PIXEL | {
     "filters": 64,
     "blocks": 2,
     "crop": 64,
+    "identity": 5.0,
     "discriminator_filters": 32,
     "discriminator_layers": 2,
     "average": 0.99,

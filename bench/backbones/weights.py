@@ -85,7 +85,7 @@ def read(path: Path) -> dict[str, Tensor]:
         ) from error
     except (SafetensorError, OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
         raise BenchError(
-            f"{path} is damaged, or no {path.suffix} file ({error}). Get or save it again."
+            f"{path} is damaged, or no {path.suffix} file. Get or save it again."
         ) from error
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise BenchError(

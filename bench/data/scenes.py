@@ -46,6 +46,9 @@ MAX_PIXELS = 2**26
 MAX_BYTES = 2**29
 """More than `MAX_PIXELS` take even uncompressed; no longer file is read."""
 
+MANY = 300
+"""Items from which on a wait is announced also where no progress bar can be drawn."""
+
 NAMED = 3
 """Offending files that an error names; `bench data verify` names them all."""
 
@@ -532,10 +535,15 @@ def _wide(size: tuple[int, ...]) -> str:
 
 
 def shown(items: Iterable[T], what: str, total: int) -> Iterable[T]:
-    """Return `items`, with a progress bar on standard error if that is a terminal."""
+    """Return `items`, with a progress bar on standard error if that is a terminal.
+
+    Elsewhere one line says what takes so long, if it is more than a few hundred items.
+    """
     from rich.console import Console  # noqa: PLC0415  only here
     from rich.progress import track  # noqa: PLC0415
 
     console = Console(stderr=True)
     hidden = not console.is_terminal
+    if hidden and total >= MANY:
+        console.print(f"{what}: {total:,}", markup=False, highlight=False)
     return track(items, what, total, console=console, transient=True, disable=hidden)

@@ -130,7 +130,7 @@ class SYNTHIAFall(SceneFolder):
 
 
 class SYNTHIAWinter(SYNTHIAFall):
-    """SYNTHIA's video sequences in winter; otherwise as `SYNTHIAFall`. The paper counts 7,654."""
+    """SYNTHIA's video sequences in winter; otherwise as synthia-fall. The paper counts 7,654."""
 
     name: ClassVar[str] = "synthia-winter"
     season: ClassVar[str] = "WINTER"
