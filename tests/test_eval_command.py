@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -205,6 +206,7 @@ def test_threads_change_nothing(folders: tuple[Path, Path]) -> None:
 def test_it_loads_no_torch_and_its_help_no_numpy(folders: tuple[Path, Path]) -> None:
     code = """
 import sys
+import time
 from bench.cli import main
 try:
     main()
@@ -249,6 +251,7 @@ def test_control_c_ends_it_without_a_traceback(folders: tuple[Path, Path]) -> No
     # Opening this end waits until the other is opened: until a thread of the command reads it.
     with (pred / "one.png").open("wb"):
         process.send_signal(signal.SIGINT)
+        time.sleep(2)  # it notices, before the file ends, which would be an error as well
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
     assert "interrupted" in err
