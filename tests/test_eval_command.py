@@ -206,7 +206,6 @@ def test_threads_change_nothing(folders: tuple[Path, Path]) -> None:
 def test_it_loads_no_torch_and_its_help_no_numpy(folders: tuple[Path, Path]) -> None:
     code = """
 import sys
-import time
 from bench.cli import main
 try:
     main()
