@@ -249,8 +249,9 @@ def test_control_c_ends_it_without_a_traceback(folders: tuple[Path, Path]) -> No
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     # Opening this end waits until the other is opened: until a thread of the command reads it.
     with (pred / "one.png").open("wb"):
+        time.sleep(1)  # the main thread has begun to wait, and does nothing that swallows signals
         process.send_signal(signal.SIGINT)
-        time.sleep(2)  # it notices, before the file ends, which would be an error as well
+        time.sleep(1)  # it notices, before the file ends, which would be an error as well
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
     assert "interrupted" in err
