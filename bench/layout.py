@@ -9,6 +9,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bench import select
+from bench.agreement import rank_correlation
 from bench.cells import (
     DASH,
     NAMES,
@@ -23,6 +25,8 @@ from bench.cells import (
     title_of,
 )
 from bench.classes import PROTOCOLS
+
+LAST, ORACLE = select.LAST.name, select.ORACLE.name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -154,7 +158,16 @@ def _table(ours: list[Row], published: Iterable[Row]) -> Table:
         *("Published", "Difference"),
     )
     columns = "rlrc" + "r" * (len(head) - 4)
-    parts = [part for part in (_by_class(every, conditions, notes), _by_stage(ours)) if part]
+    parts = [
+        part
+        for part in (
+            _by_class(every, conditions, notes),
+            _by_stage(ours),
+            _picked(ours),
+            _correlated(ours),
+        )
+        if part
+    ]
     return Table(title, facts, warning, Grid(columns, head, lines), notes, parts)
 
 
@@ -230,3 +243,70 @@ def _by_stage(rows: list[Row]) -> Part | None:
         " diagnosis of where a gain comes from. Nothing was chosen by it."
     )
     return Part("Stage by stage", about, Grid("l" + "r" * (len(head) - 1), head, lines))
+
+
+def _picked(rows: list[Row]) -> Part | None:
+    """Return a line a method: what each selection rule would have reported."""
+    judged = [row for row in rows if row.picked]
+    if not judged:
+        return None
+    names = _rules(judged)
+    lines = [
+        (
+            method_of(row),
+            *(
+                percent(row.picked[n].get("mean"), row.picked[n].get("std"), 2)
+                if n in row.picked
+                else DASH
+                for n in names
+            ),
+        )
+        for row in judged
+    ]
+    about = (
+        f"{NAMES[rows[0].metric]} of the checkpoint that each rule would have picked of the same"
+        f" runs. `{ORACLE}` looks at the target's test labels: no other column can be above it."
+    )
+    head = ("Method", *names)
+    title = "What each selection rule would have picked"
+    return Part(title, about, Grid("l" + "r" * len(names), head, lines))
+
+
+def _correlated(rows: list[Row]) -> Part | None:
+    """Return rank correlations of rules' scores with figures: within runs, and over runs."""
+    judged = [row for row in rows if row.correlation]
+    if not judged:
+        return None
+    names = [name for name in _rules(judged) if any(name in row.correlation for row in judged)]
+    lines = [
+        (method_of(row), str(row.n), *(_signed(row.correlation.get(name)) for name in names))
+        for row in judged
+    ]
+    fair = [row for row in judged if row.learns_from != "target"]
+    pooled = {name: [point for row in fair for point in row.judged.get(name, ())] for name in names}
+    over = [
+        _signed(rank_correlation([s for s, _ in points], [f for _, f in points]))
+        for points in pooled.values()
+    ]
+    count = str(max((len(points) for points in pooled.values()), default=0))
+    if len(fair) > 1:
+        lines.append(("over all runs but bounds", count, *over))
+    metric = NAMES[rows[0].metric]
+    about = (
+        f"Spearman's rank correlation, -1 to 1, of a rule's score with the {metric} on the target's"
+        " test set. A method's line: over the checkpoints of a run, mean over its runs. The last"
+        " line: over the last checkpoints of all runs. A diagnosis: nothing was chosen by it."
+    )
+    head = ("Method", "Runs", *names)
+    title = "How well the rules' scores agree with the truth"
+    return Part(title, about, Grid("l" + "r" * (len(names) + 1), head, lines))
+
+
+def _rules(rows: list[Row]) -> list[str]:
+    """Return the rules of some rows: `last` first, `oracle` last."""
+    names = sorted({name for row in rows for name in row.picked})
+    return sorted(names, key=lambda name: (name == ORACLE, name != LAST))
+
+
+def _signed(rho: float | None) -> str:
+    return DASH if rho is None else f"{rho:+.2f}"

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bench import plugins
+from bench.select import DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from bench.select import Rule
 
     Rows = list[dict[str, Any]]
 
@@ -40,10 +43,14 @@ def _backbones() -> Rows:
 
 
 def _selectors() -> Rows:
-    from bench.select import RULES  # noqa: PLC0415
+    rules = sorted(map(plugins.load_rule, plugins.names("rule")), key=_place)
+    parts = ("name", "looks_at_target_labels", "about", "source", "fooled")
+    return [{part: getattr(rule, part) for part in parts} for rule in rules]
 
-    parts = ("name", "looks_at_target_labels", "about")
-    return [{part: getattr(rule, part) for part in parts} for rule in RULES.values()]
+
+def _place(rule: Rule) -> tuple[bool, bool, str]:
+    """Sort the default first, and the one that is no fair rule last."""
+    return rule.looks_at_target_labels, rule.name != DEFAULT, rule.name
 
 
 LISTS: dict[str, tuple[Callable[[], Rows], tuple[str, ...]]] = {
@@ -52,6 +59,6 @@ LISTS: dict[str, tuple[Callable[[], Rows], tuple[str, ...]]] = {
     "methods": (lambda: [vars(d) for d in plugins.describe("method")], ("name", "about")),
     "domains": (lambda: [vars(d) for d in plugins.describe("domain")], ("name", "about")),
     "backbones": (_backbones, ("name", "parameters", "task")),
-    "selectors": (_selectors, ("name", "about")),
+    "selectors": (_selectors, ("name", "about", "fooled")),
 }
 """By name: what makes the rows, and the columns that a table shows of them."""

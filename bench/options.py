@@ -54,7 +54,13 @@ SuiteOption = Annotated[
     ),
 ]
 SelectOption = Annotated[
-    str, typer.Option("--select", metavar="RULE", help="Which checkpoint the table reports.")
+    str,
+    typer.Option(
+        "--select",
+        metavar="RULE",
+        autocompletion=names_of("rule"),
+        help="Which checkpoint is reported: see bench list selectors; or path/to/file.py:NAME.",
+    ),
 ]
 Domains = Annotated[
     list[str] | None,

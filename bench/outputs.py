@@ -12,11 +12,13 @@ import torch
 from bench import figures
 from bench.api import Translator
 from bench.classes import protocol
-from bench.predict import predict, predict_maps, sample_scores
+from bench.evidence import CHECKPOINT, arrays
+from bench.gather import gather
+from bench.predict import predict, predict_maps
 from bench.records import Confusions
 from bench.score import read_map, save_maps, save_outputs, score_maps, score_outputs
 from bench.stages import load_weights
-from bench.task import Images, to_bytes
+from bench.task import to_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,14 +29,11 @@ if TYPE_CHECKING:
 
     from bench.context import Context
     from bench.material import Material
+    from bench.select import Evidence
     from bench.suites import Shift
     from bench.task import Task
 
-KEPT_TARGET_IMAGES = 2000
-"""Target training images whose logits each checkpoint keeps, for selection without labels."""
-
-KEPT_TARGET_SCENES = 64
-"""The same where there is one class a pixel; of each, some hundred positions are kept."""
+    Judged = dict[int, Evidence]
 
 PICTURED = 12
 """Images a translation figure shows in each direction."""
@@ -59,7 +58,7 @@ class Networks:
         for step, weights in self._candidates().items():
             if weights is not None:
                 load_weights(self.network, weights)
-            yield f"checkpoint-{step:08d}", self.network
+            yield f"{CHECKPOINT}{step:08d}", self.network
         for stage in self.context.stages:
             if hasattr(stage.module, "classify"):
                 yield f"stage-{stage.name}", stage.module
@@ -71,7 +70,7 @@ class Networks:
         steps = max(self._candidates())
         if final is None or final.module is not self.network or steps != final.steps:
             return None
-        return f"stage-{final.name}", f"checkpoint-{steps:08d}"
+        return f"stage-{final.name}", f"{CHECKPOINT}{steps:08d}"
 
     def _candidates(self) -> dict[int, Path | None]:
         """Return {step: weights} of the checkpoints; None for the network as it is."""
@@ -89,27 +88,30 @@ class Networks:
         return copied
 
 
-def score_images(networks: Networks, material: Material) -> Confusions:
-    """Save every network's predictions of the test images, one class an image, and score them."""
+def score_images(networks: Networks, material: Material) -> tuple[Confusions, Judged]:
+    """Save every network's predictions of the test images, one class an image, and score them.
+
+    Returns also what rules judge each checkpoint by.
+    """
     outputs: dict[str, np.ndarray] = {}
+    judged: dict[int, Evidence] = {}
     task = material.task
-    kept = _first(task.target, KEPT_TARGET_IMAGES)
     for name, network in networks.all():
         logits = predict(network, material.test, task.classes)
         outputs[f"predictions/{name}"] = logits.argmax(1).to(torch.int16).numpy()
-        if name.startswith("checkpoint-"):
-            outputs[f"target_logits/{name}"] = predict(network, kept, task.classes).numpy()
-    save_outputs(networks.folder, outputs)
-    return _sorted(score_outputs(networks.folder, material.target, material.root))  # type: ignore[arg-type]
+        if name.startswith(CHECKPOINT):
+            judged[_step(name)] = gather(network, task)
+    save_outputs(networks.folder, outputs | arrays(judged))
+    matrices = score_outputs(networks.folder, material.target, material.root)  # type: ignore[arg-type]
+    return _sorted(matrices), judged
 
 
 def score_scenes(
     networks: Networks, material: Material, shift: Shift
-) -> tuple[Confusions, list[np.ndarray]]:
+) -> tuple[Confusions, Judged, list[np.ndarray]]:
     """Do the same with one class a pixel; return also the ground truths for pictures."""
-    outputs: dict[str, np.ndarray] = {}
+    judged: dict[int, Evidence] = {}
     task, classes = material.task, protocol(shift.protocol).classes
-    kept = _first(task.target, KEPT_TARGET_SCENES)
     names = []
     stage, checkpoint = networks.twice or ("", "")
     for name, network in networks.all():
@@ -119,10 +121,9 @@ def score_scenes(
         maps = predict_maps(network, material.test, task.classes, sizes)
         save_maps(networks.folder, name, maps, classes)
         names.append(name)
-        if name.startswith("checkpoint-"):
-            scores = sample_scores(network, kept, task.classes)
-            outputs[f"target_logits/{name}"] = scores.numpy()
-    save_outputs(networks.folder, outputs)
+        if name.startswith(CHECKPOINT):
+            judged[_step(name)] = gather(network, task)
+    save_outputs(networks.folder, arrays(judged))
     matrices, truths = score_maps(
         networks.folder,
         names,
@@ -133,21 +134,17 @@ def score_scenes(
     )
     if stage:
         matrices[stage] = matrices[checkpoint]
-    return _sorted(matrices), truths
+    return _sorted(matrices), judged, truths
 
 
-def _first(images: Images, count: int) -> Images:
-    """Return the first `count` of the images, in memory."""
-    if isinstance(images.pixels, torch.Tensor):
-        return Images(images.pixels[:count], images.role)
-    few = torch.arange(min(count, len(images)))
-    return Images(images.pixels.index_select(0, few), images.role)
+def _step(name: str) -> int:
+    return int(name.removeprefix(CHECKPOINT))
 
 
 def _sorted(scored: Mapping[str, np.ndarray]) -> Confusions:
     """Return confusion matrices by where their networks come from."""
     return Confusions(
-        {int(n.removeprefix("checkpoint-")): m for n, m in scored.items() if n[0] == "c"},
+        {_step(n): m for n, m in scored.items() if n[0] == "c"},
         {n.removeprefix("stage-"): m for n, m in scored.items() if n[0] == "s"},
     )
 
@@ -185,7 +182,7 @@ def draw(
     )
     if material.task.dense:
         maps = {} if before is None else {f"stage {before}": f"stage-{before}"}
-        maps["prediction"] = f"checkpoint-{last:08d}"
+        maps["prediction"] = f"{CHECKPOINT}{last:08d}"
         _draw_scenes(networks.folder, maps, material, shift, truths)
     for stage in stages:
         if isinstance(stage.module, Translator):

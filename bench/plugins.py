@@ -1,7 +1,8 @@
-"""Methods, domains and suites by name: entry points, and ``path/to/file.py:Name``.
+"""Methods, domains, suites and selection rules: entry points, and ``path/to/file.py:Name``.
 
-Listing and describing read source text and import nothing; only loading does. Ours register in
-the same entry points as anybody's: ``bench.methods``, ``bench.domains`` and ``bench.suites``.
+Listing and describing read source text and import nothing heavy; only loading does. Ours register
+in the same entry points as anybody's: ``bench.methods``, ``bench.domains``, ``bench.suites`` and
+``bench.rules``.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from bench.config import NUMERICS
 from bench.errors import BenchError, unknown
+from bench.select import Rule
 from bench.suites import Entry, Shift, Suite
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
     from bench.data.domain import Domain, Scenes
 
-Kind = Literal["method", "domain", "suite"]
+Kind = Literal["method", "domain", "suite", "rule"]
 T = TypeVar("T")
 
 _OURS = {"bench", "cycada", "baselines", "leaderboards"}
@@ -78,12 +80,15 @@ def names(kind: Kind) -> list[str]:
 
 
 def describe(kind: Kind) -> list[Description]:
-    """Describe every installed method, domain or suite, without importing methods or domains."""
+    """Describe everything installed of a kind, without importing methods or domains."""
     described = []
     for name, entry in sorted(_entry_points(kind).items()):
         origin = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "unknown"
         try:
-            about = load_suite(name).about if kind == "suite" else _first_line(entry)
+            if kind == "suite":
+                about = load_suite(name).about
+            else:
+                about = load_rule(name).about if kind == "rule" else _first_line(entry)
         except (BenchError, OSError, SyntaxError) as error:
             about = f"cannot be read: {error}"
         described.append(Description(name, about, origin))
@@ -180,6 +185,30 @@ def load_suite(spec: str) -> Suite:
     return dataclasses.replace(found, shifts=shifts)
 
 
+def load_rule(spec: str) -> Rule:
+    """Load a selection rule by its name or as ``path/to/file.py:NAME``.
+
+    Raises:
+        BenchError: there is none, it is no `bench.select.Rule`, or its name is taken.
+
+    >>> load_rule("infomax").looks_at_target_labels
+    False
+    """
+    if _is_file(spec):
+        _, found = _load_from_file(spec, "rule", lambda value: isinstance(value, Rule))
+    else:
+        found = _load_entry(_find_entry("rule", spec))
+    if not isinstance(found, Rule):
+        message = f"Rule '{spec}' must be a bench.select.Rule, but is a {type(found).__name__}."
+        raise BenchError(message)
+    if _is_file(spec):
+        _check_own_name(found.name, "rule", spec)
+        if found.score is None:
+            message = f"Rule '{spec}' has no score: Rule(name, about, score) needs all three."
+            raise BenchError(message)
+    return found
+
+
 def _check_suite(suite: Suite, spec: str) -> None:
     for part, kind in (("shifts", Shift), ("entries", Entry)):
         values = getattr(suite, part)
@@ -240,16 +269,20 @@ def _register_domain(spec: str, folder: Path) -> str:
 def _own_name(cls: type, kind: Kind, spec: str) -> str:
     name = getattr(cls, "name", None)
     name = name if isinstance(name, str) else kebab(cls.__name__)
+    _check_own_name(name, kind, spec)
+    return name
+
+
+def _check_own_name(name: str, kind: Kind, spec: str) -> None:
     if not _NAME.fullmatch(name):
         message = f"'{name}' in {spec} cannot name a {kind}: use a-z, 0-9 and single hyphens."
         raise BenchError(message)
     if name in _entry_points(kind):
         message = (
             f"{spec} is called '{name}', as an installed {kind} is; tables could not tell them"
-            f" apart. Give the class another name, or an attribute: name = 'my-{name}'."
+            f" apart. Give it another name: name = 'my-{name}'."
         )
         raise BenchError(message)
-    return name
 
 
 # ------------------------------------------------------------------ entry points

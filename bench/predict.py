@@ -69,23 +69,32 @@ def predict_maps(
             done += 1
 
 
-def sample_scores(net: nn.Module, images: Images, classes: int) -> Tensor:
-    """Return logits float32 (m, k) at random positions of score maps, `SAMPLED` an image.
-
-    The positions depend on the number of images and their size alone, so that every checkpoint of
-    every run is judged at the same ones.
+def sample_scores(net: nn.Module, images: Images, classes: int, positions: int = SAMPLED) -> Tensor:
+    """Return logits float32 (m, k) of score maps at the `sample_positions` of each image.
 
     Raises:
         BenchError: the network's output has another shape.
         DivergedError: an output is NaN or infinite.
     """
-    random = generator_from("sampled positions", len(images), *images.pixels.shape[-2:])
-    parts = []
+    where = sample_positions(images, positions)
+    parts, done = [], 0
     for batch in _batches(net, images, classes, dense=True):
         for logits in batch.float().flatten(2).cpu():
-            positions = torch.randint(logits.shape[1], (SAMPLED,), generator=random)
-            parts.append(logits[:, positions].T)
+            parts.append(logits[:, where[done]].T)
+            done += 1
     return torch.cat(parts)
+
+
+def sample_positions(images: Images, count: int = SAMPLED) -> Tensor:
+    """Return `count` random pixels of each image, int64 (n, count), counted row by row.
+
+    They depend on the number of images and their size alone, so that every checkpoint of every
+    run is judged at the same ones.
+    """
+    height, width = images.pixels.shape[-2:]
+    random = generator_from("sampled positions", len(images), height, width)
+    parts = [torch.randint(height * width, (count,), generator=random) for _ in range(len(images))]
+    return torch.stack(parts)
 
 
 def _batches(net: nn.Module, images: Images, classes: int, dense: bool) -> Iterator[Tensor]:  # noqa: FBT001

@@ -58,6 +58,8 @@ _KEYS: Mapping[str, type | tuple[type, ...]] = {
     "started": str,
     "finished": (str, type(None)),
 }
+_LATER_KEYS: Mapping[str, type] = {"scores": dict}
+"""What records of earlier versions lack."""
 _CONFIG_KEYS = frozenset(field.name for field in fields_of(RunConfig))
 _SHIFT_COLUMNS = ("source", "target", "protocol")
 _CONFIG_COLUMNS = ("method", "preset", "backbone", "weights", "code", "learns_from", "seed")
@@ -279,10 +281,10 @@ def check(record: object, where: str, *, exported: bool = False) -> None:
     if not isinstance(record, dict):
         message = f"{where}: expected a record (a JSON object), got {type(record).__name__}"
         raise BenchError(message)
-    expected = {*_KEYS, "confusion"} if exported else _KEYS.keys()
-    _check_keys(record.keys(), expected, where)
-    for key, kind in _KEYS.items():
-        if not isinstance(record[key], kind):
+    expected = {*_KEYS, *_LATER_KEYS} | ({"confusion"} if exported else set())
+    _check_keys({*record, *_LATER_KEYS}, expected, where)
+    for key, kind in (*_KEYS.items(), *_LATER_KEYS.items()):
+        if key in record and not isinstance(record[key], kind):
             message = f"{where}: '{key}' has the wrong type: {record[key]!r}"
             raise BenchError(message)
     if record["status"] not in STATUSES:
@@ -294,6 +296,7 @@ def check(record: object, where: str, *, exported: bool = False) -> None:
     if not isinstance(shift, dict) or not {"name", *_SHIFT_COLUMNS} <= shift.keys():
         message = f"{where}: config.shift is no shift: {shift!r}"
         raise BenchError(message)
+    _check_scores(record.get("scores", {}), where)
     if exported:
         _check_confusion(record["confusion"], where)
 
@@ -309,6 +312,17 @@ def _check_keys(got: Iterable[str], expected: Iterable[str], where: str) -> None
     ]
     message = f"{where}: {'; '.join(parts)}. It was written by another version, or edited by hand."
     raise BenchError(message)
+
+
+def _check_scores(scores: Mapping[str, object], where: str) -> None:
+    """Raise BenchError unless these are numbers or None by rule and training step."""
+    for rule, values in scores.items():
+        if not isinstance(values, dict) or not all(
+            step.isdigit() and (value is None or type(value) in _NUMBER)
+            for step, value in values.items()
+        ):
+            message = f"{where}: the scores by '{rule}' are malformed: {values!r}"
+            raise BenchError(message)
 
 
 def _check_confusion(embedded: object, where: str) -> None:

@@ -54,6 +54,11 @@ class Row:
         departure: how the run departs from its method's paper, in a sentence, or None.
         others: mean and std of the other metrics, by name; of segmentation only.
         classes: mean and std of each class' IoU, over the seeds in which it has one; likewise.
+        picked: mean and std of the metric with the checkpoint that each rule would have picked;
+            empty if the runs kept no scores by rules.
+        correlation: by rule, the mean over seeds of Spearman's rank correlation between the
+            rule's scores of a run's checkpoints and their figures; None if it is not defined.
+        judged: by rule, (score, figure) of the last checkpoint of every finished seed.
         published_others: what the publication prints of `others`, fractions.
         published_classes: what it prints of `classes`, fractions.
     """
@@ -95,6 +100,9 @@ class Row:
     departure: str | None = None
     others: Mapping[str, Mapping[str, float | None]] = dataclasses.field(default_factory=dict)
     classes: Mapping[str, Mapping[str, float | None]] = dataclasses.field(default_factory=dict)
+    picked: Mapping[str, Mapping[str, float | None]] = dataclasses.field(default_factory=dict)
+    correlation: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
+    judged: Mapping[str, tuple[tuple[float, float], ...]] = dataclasses.field(default_factory=dict)
     published_others: Mapping[str, float] = dataclasses.field(default_factory=dict)
     published_classes: Mapping[str, float] = dataclasses.field(default_factory=dict)
 

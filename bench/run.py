@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from filelock import FileLock
 
-from bench import backbones
+from bench import backbones, evidence
 from bench.context import Context
 from bench.environment import device_name, environment
 from bench.errors import BenchError, DivergedError, MissingDataError
@@ -162,6 +162,7 @@ def _opened(folder: Path, trial: Trial, device: torch.device, threads: int) -> R
         "departure": None if departure is None else str(departure),
         "stages": [],
         "checkpoints": [],
+        "scores": {},
         "steps": 0,
         "seconds": 0.0,
         "threads": threads,
@@ -195,10 +196,11 @@ def _finish(
     """Predict with every kept network, score, draw, and record."""
     networks = Networks(folder, context, network)
     if material.task.dense:
-        confusions, truths = score_scenes(networks, material, shift)
+        confusions, judged, truths = score_scenes(networks, material, shift)
     else:
-        confusions, truths = score_images(networks, material), []
+        (confusions, judged), truths = score_images(networks, material), []
     record["checkpoints"] = sorted(confusions.checkpoints)
+    record["scores"] = evidence.scores(judged)
     write_confusions(folder, confusions)
     try:
         draw(networks, confusions, material, shift, truths)

@@ -17,6 +17,7 @@ from safetensors.numpy import load_file, save_file
 
 from bench.classes import protocol
 from bench.data.labels import test_labels, test_maps
+from bench.evidence import OUTPUTS
 from bench.files import atomic_path
 from bench.metrics import Counts, confusion_matrix, count
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from bench.classes import ClassList
     from bench.data.domain import Domain, Scenes
 
-OUTPUTS = "outputs.safetensors"
 MAPS = "predictions"
 
 

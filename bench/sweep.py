@@ -7,18 +7,19 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from bench import backbones, hyperparameters, leaderboard, plugins, select
+from bench import backbones, hyperparameters, leaderboard, plugins
 from bench.config import RunConfig
 from bench.data import manage
 from bench.data.domain import Scenes
 from bench.errors import BenchError, MissingDataError, unknown
 from bench.files import write_text
+from bench.groups import Run, scores
 from bench.progress import Progress
-from bench.records import confusions_of, load_runs
+from bench.records import load_runs
 from bench.suites import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     import torch
@@ -161,7 +162,7 @@ def choose_device(name: str) -> torch.device:
 def _resolved(request: Request) -> tuple[Suite, list[Shift], list[Row]]:
     """Turn the request's names into objects; every mistake in them surfaces here."""
     suite = plugins.load_suite(request.suite)
-    select.rule(request.rule)
+    plugins.load_rule(request.rule)
     shifts = [_shift(suite, name) for name in request.shifts] or list(suite.shifts)
     for shift in shifts:
         _check_backbone(request, shift)
@@ -339,15 +340,10 @@ def _run(
 
 
 def _outcome(record: Record, request: Request) -> dict[str, Any]:
-    metrics: dict[str, float | None] = {}
+    metrics: Mapping[str, float | None] = {}
     if record["status"] == "done":
-        confusions = confusions_of(record, request.runs / record["run_id"])
-        from bench import headline  # noqa: PLC0415  NumPy
-
-        shift = record["config"]["shift"]
-        quality = partial(headline.quality, shift=shift)
-        step = select.rule(request.rule).choose(confusions.checkpoints, quality)
-        metrics = headline.figures_of(confusions.checkpoints[step], shift)
+        run = Run(record, request.runs / record["run_id"])
+        metrics = scores(run, plugins.load_rule(request.rule)).figures
     return {
         "run_id": record["run_id"],
         "method": record["config"]["method"],

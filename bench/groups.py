@@ -1,0 +1,208 @@
+"""Runs that differ in nothing but the seed, and what each of them scored.
+
+A *group* is what a row of a leaderboard stands for, and what a comparison pairs seed by seed:
+runs of one method, settings, preset, shift, protocol, backbone, weights, budget, code and data.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from bench.config import RunConfig
+from bench.digest import canonical_json
+from bench.errors import BenchError
+from bench.evidence import scores_by
+from bench.headline import class_ious, figures_of, quality
+from bench.records import BROKEN, confusions_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    import pandas as pd
+
+    from bench.records import Record
+    from bench.select import Rule
+    from bench.suites import Entry, Suite
+
+Config = dict[str, Any]
+
+_ABSENT = object()
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's record, and its folder if the record was not read from a file."""
+
+    record: Record
+    folder: Path | None
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """The runs of one configuration.
+
+    Attributes:
+        label: the name of the suite's row that it is, or ``method [key=value, ...]``.
+        config: of its runs; the seed in it is any of theirs.
+        runs: by seed, in ascending order, finished or not; never empty.
+        broken: the error of each seed whose run cannot be read.
+    """
+
+    label: str
+    config: Config
+    runs: Mapping[int, Run]
+    broken: Mapping[int, str]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What one run scored with its chosen checkpoint; None of nothing.
+
+    Attributes:
+        step: training step of that checkpoint.
+        figures: by metric.
+        classes: IoU by class, of segmentation only.
+        stages: figure of each stage's own network, in the order of training.
+    """
+
+    step: int
+    figures: Mapping[str, float | None]
+    classes: Mapping[str, float | None]
+    stages: Mapping[str, float | None]
+
+
+def groups(frame: pd.DataFrame, suite: Suite) -> list[Group]:
+    """Return the runs of the suite's shifts by configuration.
+
+    Args:
+        frame: runs, as `bench.records.load_runs` returns them; those on other shifts are left out.
+        suite: decides shifts and labels.
+
+    Raises:
+        BenchError: one run stands in the frame twice.
+    """
+    shifts = {(shift.name, shift.source, shift.target) for shift in suite.shifts}
+    found: dict[str, dict[int, Run]] = {}
+    for record, folder in zip(frame["record"], frame["folder"], strict=True):
+        if record is None:
+            continue
+        config = record["config"]
+        if tuple(config["shift"][key] for key in ("name", "source", "target")) not in shifts:
+            continue
+        key = canonical_json({k: v for k, v in config.items() if k != "seed"})
+        by_seed = found.setdefault(key, {})
+        if config["seed"] in by_seed:
+            message = f"run {record['run_id']} stands in the frame twice; count it once"
+            raise BenchError(message)
+        by_seed[config["seed"]] = Run(record, folder)
+    result = []
+    for _, runs in sorted(found.items()):
+        config = next(iter(runs.values())).record["config"]
+        ordered = {seed: runs[seed] for seed in sorted(runs)}
+        label = label_of(config, suite.entries)
+        result.append(Group(label, config, ordered, _broken_seeds(frame, config)))
+    return result
+
+
+def label_of(config: Config, entries: Iterable[Entry]) -> str:
+    """Return the name of the suite's row that a run belongs to, or ``method [key=value, ...]``."""
+    for entry in entries:
+        if _is_entry(config, entry):
+            return entry.label
+    shown = ", ".join(f"{key}={_shown(value)}" for key, value in sorted(config["settings"].items()))
+    return f"{config['method']} [{shown}]" if shown else str(config["method"])
+
+
+def _is_entry(config: Config, entry: Entry) -> bool:
+    """Say whether a run is what the entry asks for, and nothing else differs from the preset.
+
+    An entry's setting that a preset has anyway is not among the run's settings, so that is
+    looked up in the resolved parameters.
+    """
+    wanted = json.loads(canonical_json(dict(entry.settings)))  # as a record holds it
+    extra = any(key not in wanted or wanted[key] != v for key, v in config["settings"].items())
+    return (
+        config["method"] == entry.method
+        and not extra
+        and all(_parameter(config["params"], key) == value for key, value in wanted.items())
+    )
+
+
+def _parameter(params: Mapping[str, Any], key: str) -> object:
+    value: Any = params
+    for part in key.split("."):
+        if not isinstance(value, dict) or part not in value:
+            return _ABSENT
+        value = value[part]
+    return value
+
+
+def _broken_seeds(frame: pd.DataFrame, config: Config) -> dict[int, str]:
+    """Return {seed: error} of unreadable runs whose name proves that they belong to the group."""
+    found = {}
+    for run_id, error in frame.loc[frame["status"] == BROKEN, ["run_id", "error"]].to_numpy():
+        parts = re.fullmatch(r".*-(\d{1,18})-[0-9a-f]{12}", run_id)
+        if parts is None:
+            continue
+        seed = int(parts[1])
+        if RunConfig(**config | {"seed": seed}).run_id == run_id:
+            found[seed] = str(error)
+    return found
+
+
+def scores(run: Run, rule: Rule) -> Scores:
+    """Return what the checkpoint that a rule chooses, and each stage's own network, scored.
+
+    Raises:
+        BenchError: the run's matrices are missing, broken or empty, or the rule has no scores.
+    """
+    shift = run.record["config"]["shift"]
+    confusions = confusions_of(run.record, run.folder)
+    if not confusions.checkpoints:
+        message = "no checkpoint was scored"
+        raise BenchError(message)
+    good = partial(quality, shift=shift)
+    step = chosen_step(run, rule, {s: good(m) for s, m in confusions.checkpoints.items()})
+    chosen = confusions.checkpoints[step]
+    found = Scores(
+        step,
+        figures_of(chosen, shift),
+        class_ious(chosen, shift),
+        {
+            stage["name"]: good(confusions.stages[stage["name"]])
+            for stage in run.record["stages"]
+            if stage["name"] in confusions.stages
+        },
+    )
+    if None in (*found.figures.values(), *found.stages.values()):
+        message = "a confusion matrix is empty"
+        raise BenchError(message)
+    return found
+
+
+def chosen_step(run: Run, rule: Rule, qualities: Mapping[int, float | None]) -> int:
+    """Return the step of the checkpoint that a rule chooses.
+
+    Args:
+        run: a finished one.
+        rule: the rule.
+        qualities: figure on the target's test set by step, which only the oracle looks at.
+
+    Raises:
+        BenchError: the rule has no scores of this run's checkpoints.
+    """
+    if rule.score is None:
+        return rule.choose(qualities)
+    by_step = scores_by(rule, run.record.get("scores", {}), run.folder)
+    return rule.choose({step: by_step.get(step) for step in qualities})
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "none"
+    return value if isinstance(value, str) else canonical_json(value)
