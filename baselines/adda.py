@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from cycada.classifier import Classifier, train_classifier
 from cycada.feature_stage import Feature, adapt_features
-from cycada.presets import ADDA_PRESETS
+from cycada.presets import ADDA_PRESETS, ADDA_SPACE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +34,7 @@ class ADDA:
     feature: Feature = field(default_factory=Feature)
 
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = ADDA_PRESETS
+    space: ClassVar[Mapping[str, object]] = ADDA_SPACE
 
     def fit(self, task: Task, ctx: Context) -> nn.Module:
         """Return f_T."""

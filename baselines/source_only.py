@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from cycada.classifier import Classifier, train_classifier
-from cycada.presets import SOURCE_ONLY_PRESETS
+from cycada.presets import SOURCE_ONLY_PRESETS, SOURCE_ONLY_SPACE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +27,7 @@ class SourceOnly:
     source: Classifier = field(default_factory=Classifier)
 
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = SOURCE_ONLY_PRESETS
+    space: ClassVar[Mapping[str, object]] = SOURCE_ONLY_SPACE
 
     def fit(self, task: Task, ctx: Context) -> nn.Module:
         """Return f_S."""

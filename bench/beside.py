@@ -103,8 +103,10 @@ def _beside(row: Row, cells: Sequence[Cell]) -> Row:
         published_protocol=first.protocol,
         published_backbone=first.backbone,
         published_weights=first.weights,
+        published_rule=first.rule,
         published_source=first.source,
         published_note=first.note,
+        published_later=first.later,
         published_others={c.metric: c.value for c in others if not c.metric.startswith(CLASS)},
         published_classes={
             c.metric.removeprefix(CLASS): c.value for c in others if c.metric.startswith(CLASS)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bench.select import ORACLE
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -29,6 +31,8 @@ _LONGEST = 200
 def title_of(row: Row) -> str:
     """Return the conditions that all rows of a table share; `row` is any of them."""
     mark = " (uses test labels)" if row.chosen_on_test_labels else ""
+    if row.tuned_on_test_labels:
+        mark = ", tuned on test labels"
     weights = (
         f"initial weights from {row.weights}"
         if row.weights.startswith("file ")
@@ -85,7 +89,8 @@ def line_of(row: Row, table: Row | None, rank: str, notes: list[str]) -> tuple[s
 def method_of(row: Row) -> str:
     """Return a row's name, marked as a bound or as chosen by test labels where it is."""
     bound = " (upper bound: uses target labels)" if row.learns_from == "target" else ""
-    rule = f" ({row.rule})" if row.chosen_on_test_labels else ""
+    by_rule = row.chosen_on_test_labels and not row.tuned_on_test_labels
+    rule = f" ({row.rule})" if by_rule else ""
     return row.label + bound + rule
 
 
@@ -114,6 +119,20 @@ def _published(row: Row, table: Row | None, notes: list[str]) -> str:
     return text + (marker(notes, note) if note else "")
 
 
+def later_line_of(row: Row, notes: list[str]) -> tuple[str, ...]:
+    """Return the cells of a figure of later work; a note says where it was read."""
+    note = "; ".join(filter(None, (row.published_source, row.published_note)))
+    by_labels = row.published_rule == ORACLE.name
+    return (
+        (row.published_label or row.label) + marker(notes, note),
+        percent(row.published, row.published_std, 1),
+        row.published_protocol or "unstated",
+        row.published_backbone or "unstated",
+        row.published_weights or "unstated",
+        "chosen by test labels" if by_labels else row.published_rule or "unstated",
+    )
+
+
 def note_of(row: Row, table: Row | None) -> str:
     """Say how a published figure was not measured like the `table`, and what else to know."""
     parts = [
@@ -127,6 +146,8 @@ def note_of(row: Row, table: Row | None) -> str:
     ]
     if row.delta is None and row.mean is not None and not row.chosen_on_test_labels:
         parts.insert(0, "no difference, because it was measured under other conditions")
+    if row.published_rule == ORACLE.name:
+        parts.append("its checkpoint was chosen by the target's test labels")
     if row.published_note:
         parts.append(row.published_note)
     return f"{row.published_label}: {'; '.join(parts)}" if parts else ""

@@ -16,19 +16,35 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from bench import data_commands, eval_commands, plugins, runs_commands
+from bench import (
+    compare_commands,
+    data_commands,
+    eval_commands,
+    plugins,
+    runs_commands,
+    tune_commands,
+)
 from bench.console import FAILED, INTERRUPTED, USAGE, fail, only_json, print_json, show
 from bench.errors import BenchError, unknown
-from bench.hyperparameters import PRESETS
 from bench.listing import LISTS
 from bench.options import (
+    BackboneOption,
+    BudgetOption,
+    CacheOption,
     DataOption,
+    DeviceOption,
     JsonOption,
+    OfflineOption,
+    PresetOption,
     RunsOption,
     SelectOption,
+    SetOption,
+    ShiftOption,
+    SkipMissingOption,
     SuiteOption,
+    ThreadsOption,
+    WeightsOption,
     names_of,
-    shift_names,
 )
 from bench.request import DEFAULT_RUNS, Request, parse_seeds
 
@@ -62,7 +78,9 @@ app = typer.Typer(
 )
 app.add_typer(data_commands.app, name="data", no_args_is_help=True)
 app.add_typer(runs_commands.app, name="runs", no_args_is_help=True)
+app.command("compare")(compare_commands.compare)
 app.command("eval")(eval_commands.evaluate)
+app.command("tune")(tune_commands.tune)
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001  Typer calls it so
@@ -96,31 +114,18 @@ def run(
             help="A method, or path/to/file.py:Class. Repeatable.",
         ),
     ] = None,
-    shift: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            autocompletion=shift_names,
-            show_default="all of the suite",
-            help="A shift, also of another suite. Repeatable.",
-        ),
-    ] = None,
+    shift: ShiftOption = None,
     seeds: Annotated[
         str, typer.Option(metavar="N|A,B,...", help="How many seeds (5 means 0..4), or which.")
     ] = "3",
-    preset: Annotated[str, typer.Option(metavar="|".join(PRESETS), help="How much work.")] = "fast",
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Set a hyperparameter. Repeatable."),
+    preset: PresetOption = "fast",
+    settings: SetOption = None,
+    params: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Hyperparameters that bench tune found. Repeatable."),
     ] = None,
-    backbone: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", show_default="the shift's", help="The task network."),
-    ] = None,
-    weights: Annotated[
-        str,
-        typer.Option(metavar="random|imagenet|FILE", help="The task network's initial weights."),
-    ] = "random",
+    backbone: BackboneOption = None,
+    weights: WeightsOption = "random",
     protocol: Annotated[
         str | None,
         typer.Option(
@@ -130,27 +135,21 @@ def run(
         ),
     ] = None,
     select: SelectOption = "last",
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps")] = "auto",
-    threads: Annotated[
-        int | None, typer.Option(min=1, show_default="all cores", help="CPU threads of a trial.")
-    ] = None,
-    cache: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Keep large images decoded there: faster, much larger."),
-    ] = None,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
+    cache: CacheOption = None,
     runs: RunsOption = DEFAULT_RUNS,
     out: Annotated[
         Path | None,
         typer.Option(metavar="DIR", show_default="the runs folder", help="For leaderboard.md."),
     ] = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Fetch nothing.")] = False,
-    skip_missing: Annotated[
-        bool, typer.Option("--skip-missing", help="Run what there is data for.")
-    ] = False,
+    offline: OfflineOption = False,
+    skip_missing: SkipMissingOption = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the trials and stop.")] = False,
-    budget: Annotated[
-        int | None,
-        typer.Option(min=1, show_default="the preset's", help="Training steps a trial may take."),
+    budget: BudgetOption = None,
+    log: Annotated[
+        str | None,
+        typer.Option(metavar="tensorboard", help="Write each trial's numbers for it, too."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -165,6 +164,7 @@ def run(
         seeds=parse_seeds(seeds),
         preset=preset,
         settings=tuple(settings or ()),
+        params=tuple(params or ()),
         backbone=backbone,
         weights=weights,
         rule=select,
@@ -177,6 +177,7 @@ def run(
         offline=offline,
         skip_missing=skip_missing,
         budget=budget,
+        log=log,
     )
     with only_json(as_json=as_json):
         request = _with_protocol(request, protocol)

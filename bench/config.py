@@ -32,6 +32,8 @@ class RunConfig:
         budget: training steps that the trial may take.
         data: digest of all training images, the source's labels, and the images that score.
         precision: of the arithmetic.
+        tuned: how `settings` were found if a search found them: the "rule" that compared trials,
+            their number "trials", and the name of the "study"; None if nobody searched.
     """
 
     method: str
@@ -47,11 +49,23 @@ class RunConfig:
     data: str
     weights: str = "random"
     precision: str = "float32"
+    tuned: Mapping[str, Any] | None = None
+
+    def described(self) -> dict[str, Any]:
+        """Return the fields as a record holds them.
+
+        What was added after the first records is left out where it has its default, so that the
+        names of older runs still hold.
+        """
+        fields = asdict(self)
+        if self.tuned is None:
+            del fields["tuned"]
+        return fields
 
     @property
     def run_id(self) -> str:
         """The run folder's name: method, shift and seed for the reader, a digest for the rest."""
-        return f"{self.method}-{self.shift['name']}-{self.seed}-{digest_of(asdict(self))[:12]}"
+        return f"{self.method}-{self.shift['name']}-{self.seed}-{digest_of(self.described())[:12]}"
 
     def stage_identity(self, task: str, threads: int) -> str:
         """Return the digest of all that a stage depends on beside itself and earlier stages.

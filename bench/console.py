@@ -52,5 +52,5 @@ def _cell(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(map(_cell, value)) or "-"
     if isinstance(value, float):
-        return f"{value:.1f}"
+        return f"{value:.4g}"
     return "-" if value is None else str(value)

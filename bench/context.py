@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import pickle
 import time
@@ -19,7 +20,7 @@ from bench.seeding import generator_from, seed_everything
 from bench.stages import StageStore, load_weights, save_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from torch import Tensor, nn
@@ -140,7 +141,7 @@ class Context:
     Methods receive one and use `network`, `stage`, `steps`, `log`, `stop` and `device`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  a trial has that many parts
         self,
         *,
         seed: int,
@@ -151,6 +152,8 @@ class Context:
         identity: str,
         budget: int,
         on_step: Callable[[str, int, int], None] | None = None,
+        on_log: Callable[[Mapping[str, Any]], None] | None = None,
+        on_candidate: Callable[[int, int, nn.Module], None] | None = None,
     ) -> None:
         """Set up one trial.
 
@@ -164,6 +167,11 @@ class Context:
                 stages before it: task, backbone, threads, numerics version, plug-in code.
             budget: training steps that the trial may take, over all stages.
             on_step: called with (stage, steps done, steps in all), for progress bars.
+            on_log: called with each line of the log; those of cached stages and of an attempt that
+                was killed are among them, in their place.
+            on_candidate: called with (stages before this one, checkpoints of this one so far, the
+                network) when a checkpoint of a task network was kept, unless it came from the
+                cache. It may end the trial by raising; it must not change the network.
         """
         self.device = device
         self.seed = seed
@@ -174,6 +182,8 @@ class Context:
         self._identity = identity
         self._budget = budget
         self._on_step = on_step or (lambda *_: None)
+        self._on_log = on_log or (lambda _: None)
+        self._on_candidate = on_candidate or (lambda *_: None)
         self._spent = 0
         self._inside_step = False
         self._stepped: set[int] = set()
@@ -197,6 +207,7 @@ class Context:
         line = {"stage": self._scope.name, "loop": loop, "step": step, **values}
         finite = {k: v if _is_finite(v) else None for k, v in line.items()}
         self._scope.lines.append(canonical_json(finite))
+        self._on_log(finite)
 
     def stop(self, reason: str) -> None:
         """End the current loop after this step, and record why."""
@@ -244,6 +255,8 @@ class Context:
             self._charge(int(meta["steps"]))
             if self._spent > self._budget:
                 raise self._overrun()
+            log = self._store.folder(key) / "metrics.jsonl"
+            self._replay(log.read_text(encoding="utf-8").splitlines())
         self._in_stages += time.perf_counter() - began
         module.zero_grad(set_to_none=True)
         module.eval().requires_grad_(requires_grad=False)
@@ -362,6 +375,9 @@ class Context:
                 spent = (scope.steps - earlier, scope.seconds - seconds_before)
                 self._snapshot(snapshot, saved, done, *spent)
             self._on_step(scope.name, done, n)
+            if done in candidates:
+                # After the snapshot, so that a trial that ends here can be taken up here.
+                self._show_candidate()
         # A resumed run may find this loop finished: what comes next must not notice.
         seed_everything(self.seed, scope.name, loop, "end")
 
@@ -375,6 +391,7 @@ class Context:
             return 0, 0  # damaged: the loop starts again
         for name, target in saved.items():
             target.load_state_dict(content["state"][name])
+        self._replay(content["lines"][len(self._scope.lines) :])
         self._scope.lines = list(content["lines"])
         self._scope.seconds += float(content["seconds"])
         self._scope.stop = content["stop"]
@@ -403,6 +420,16 @@ class Context:
         module = self._scope.module
         if module is not None and hasattr(module, "classify"):
             save_weights(module, self._scope.folder / "checkpoints" / f"{step:08d}.safetensors")
+
+    def _show_candidate(self) -> None:
+        module = self._scope.module
+        if module is not None and hasattr(module, "classify"):
+            kept = len(list((self._scope.folder / "checkpoints").glob("[0-9]*.safetensors")))
+            self._on_candidate(len(self.stages), kept, module)
+
+    def _replay(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self._on_log(json.loads(line))
 
     def _write_log(self) -> None:
         text = "".join(line + "\n" for line in self._scope.lines)

@@ -25,6 +25,10 @@ class DivergedError(BenchError):
     """Training produced NaN or infinity, or a network with one answer for every image."""
 
 
+class PrunedError(BenchError):
+    """A trial of a study was stopped while it ran, because others had done better by then."""
+
+
 def unknown(kind: str, got: str, available: Iterable[str]) -> BenchError:
     """Return the error for a name that does not exist, with the nearest one that does.
 

@@ -13,14 +13,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bench.config import RunConfig
-from bench.digest import canonical_json
+from bench.digest import canonical_json, digest_of
 from bench.errors import BenchError
 from bench.evidence import scores_by
 from bench.headline import class_ious, figures_of, quality
 from bench.records import BROKEN, confusions_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -109,8 +109,42 @@ def groups(frame: pd.DataFrame, suite: Suite) -> list[Group]:
     return result
 
 
+def distinct_labels(found: Sequence[Group]) -> list[str]:
+    """Return the groups' labels; where two of one table have one, each says what differs."""
+    namesakes: dict[object, list[Config]] = {}
+    for group in found:
+        namesakes.setdefault((*_table_of(group.config), group.label), []).append(group.config)
+    result = []
+    for group in found:
+        config = group.config
+        others = namesakes[*_table_of(config), group.label]
+        differing = [
+            f"{key} {config[key] if isinstance(config[key], int) else _short(config[key])}"
+            for key in ("code", "budget", "precision", "data", "shift", "params", "tuned")
+            if any(other.get(key) != config.get(key) for other in others)
+        ]
+        result.append(f"{group.label} ({', '.join(differing)})" if differing else group.label)
+    return result
+
+
+def _table_of(config: Config) -> tuple[str, ...]:
+    shift = config["shift"]
+    conditions = (config[key] for key in ("backbone", "weights", "preset"))
+    return (shift["name"], shift["protocol"], *conditions)
+
+
+def _short(value: object) -> str:
+    return value[:12] if isinstance(value, str) else digest_of(value)[:8]
+
+
 def label_of(config: Config, entries: Iterable[Entry]) -> str:
-    """Return the name of the suite's row that a run belongs to, or ``method [key=value, ...]``."""
+    """Return the name of the suite's row that a run belongs to, or ``method [key=value, ...]``.
+
+    Of settings that a search found, say how: ``method (tuned by infomax, 20 trials)``.
+    """
+    if tuned := config.get("tuned"):
+        trials = f"{tuned['trials']} trial{'' if tuned['trials'] == 1 else 's'}"
+        return f"{config['method']} (tuned by {tuned['rule']}, {trials})"
     for entry in entries:
         if _is_entry(config, entry):
             return entry.label
@@ -153,6 +187,28 @@ def _broken_seeds(frame: pd.DataFrame, config: Config) -> dict[int, str]:
         if RunConfig(**config | {"seed": seed}).run_id == run_id:
             found[seed] = str(error)
     return found
+
+
+def outcomes(group: Group, rule: Rule) -> tuple[dict[int, Scores], dict[int, dict[str, Any]]]:
+    """Return what each finished seed scored, and seed, status and error of each other one.
+
+    A finished run whose scores cannot be read, or that the rule has no scores of, is broken.
+    """
+    scored: dict[int, Scores] = {}
+    failed = {
+        seed: {"seed": seed, "status": BROKEN, "error": error}
+        for seed, error in group.broken.items()
+    }
+    for seed, run in group.runs.items():
+        status, error = run.record["status"], run.record["error"]
+        if status == "done":
+            try:
+                scored[seed] = scores(run, rule)
+                continue
+            except BenchError as reason:
+                status, error = BROKEN, str(reason)
+        failed[seed] = {"seed": seed, "status": status, "error": error}
+    return scored, failed
 
 
 def scores(run: Run, rule: Rule) -> Scores:

@@ -271,6 +271,15 @@ def convert(value: object, kind: Any, key: str) -> object:  # noqa: ANN401  any 
     raise BenchError(message)
 
 
+def accepts(value: object, kind: Any) -> bool:  # noqa: ANN401  any annotation
+    """Say whether `convert` would take the value.
+
+    >>> accepts(0.5, float | None), accepts(0.5, int)
+    (True, False)
+    """
+    return any(reading(value) is not _NO for reading in _readings(kind))
+
+
 _NO: Any = object()
 
 

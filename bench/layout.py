@@ -16,6 +16,7 @@ from bench.cells import (
     NAMES,
     OTHERS,
     facts_of,
+    later_line_of,
     line_of,
     marker,
     method_of,
@@ -25,6 +26,8 @@ from bench.cells import (
     title_of,
 )
 from bench.classes import PROTOCOLS
+from bench.letters import MOST
+from bench.paired import needed
 
 LAST, ORACLE = select.LAST.name, select.ORACLE.name
 
@@ -91,9 +94,17 @@ _LEGENDS = {
 }
 
 
+_GROUPS = (
+    "Group: methods of a table that share a letter cannot be told apart at 5 %, those that share"
+    " none can. Every two were tested by an exact sign-flip test of their differences at equal"
+    " seeds, and the p-values adjusted by Holm's method over all pairs of the table."
+)
+
+
 def legends(rows: Sequence[Row]) -> list[str]:
-    """Return how to read the tables of `rows`: a paragraph for each kind of task in them."""
-    return [_LEGENDS[metric] for metric in dict.fromkeys(row.metric for row in rows)]
+    """Return how to read the tables of `rows`: paragraphs on the kinds of tasks, and on groups."""
+    found = [_LEGENDS[metric] for metric in dict.fromkeys(row.metric for row in rows)]
+    return [*found, _GROUPS] if any(row.group for row in rows) else found
 
 
 def tables(rows: Sequence[Row]) -> list[Table]:
@@ -131,23 +142,31 @@ def lacking(ours: Sequence[Row], published: Iterable[Row]) -> list[Row]:
 
 
 def _table(ours: list[Row], published: Iterable[Row]) -> Table:
-    others = _told_apart(lacking(ours, published))
+    found = _told_apart(lacking(ours, published))
+    later = [row for row in found if row.published_later]
+    others = [row for row in found if not row.published_later]
+    if not ours and not others:
+        others, later = later, []
     every = [*ours, *others]
     conditions = ours[0] if ours else None
     notes: list[str] = []
     lines, rank = [], 0
     for row in ours:
-        ranked = row.learns_from != "target" and row.complete
-        rank += ranked
-        lines.append(line_of(row, conditions, str(rank) if ranked else "", notes))
+        rank += row.ranked
+        lines.append(line_of(row, conditions, str(rank) if row.ranked else "", notes))
     lines += [line_of(row, conditions, "", notes) for row in others]
     title, facts, warning = f"{every[0].shift}: published figures only", [], None
     if ours:
         title, facts = title_of(ours[0]), facts_of(ours)
         if ours[0].chosen_on_test_labels:
+            what = (
+                "a search chose every setting"
+                if ours[0].tuned_on_test_labels
+                else f"the rule '{ours[0].rule}' chose every checkpoint"
+            )
             warning = (
-                f"Not a fair result: the rule '{ours[0].rule}' chose every checkpoint by the"
-                " target's test labels. An upper bound, compared with no published figure."
+                f"Not a fair result: {what} by the target's test labels."
+                " An upper bound, compared with no published figure."
             )
     sources = dict.fromkeys(row.published_source for row in every if row.published_source)
     facts += [f"Published: {'; '.join(sources)}"] if sources else []
@@ -157,7 +176,9 @@ def _table(ours: list[Row], published: Iterable[Row]) -> Table:
         *("#", "Method", NAMES[metric], "95 % interval", *more, "Seeds", "Steps", "Wall time"),
         *("Published", "Difference"),
     )
-    columns = "rlrc" + "r" * (len(head) - 4)
+    if reason := _ungrouped(ours):
+        head = ("#" + marker(notes, reason), *head[1:])
+    grid = _with_groups(Grid("rlrc" + "r" * (len(head) - 4), head, lines), every)
     parts = [
         part
         for part in (
@@ -165,10 +186,33 @@ def _table(ours: list[Row], published: Iterable[Row]) -> Table:
             _by_stage(ours),
             _picked(ours),
             _correlated(ours),
+            _later(later, notes),
         )
         if part
     ]
-    return Table(title, facts, warning, Grid(columns, head, lines), notes, parts)
+    return Table(title, facts, warning, grid, notes, parts)
+
+
+def _with_groups(grid: Grid, rows: list[Row]) -> Grid:
+    """Return the grid with a column of groups after that of ranks, if a row has one."""
+    if not any(row.group for row in rows):
+        return grid
+    lines = [(line[0], row.group, *line[1:]) for line, row in zip(grid.lines, rows, strict=True)]
+    head = (grid.head[0], "Group", *grid.head[1:])
+    return Grid(grid.columns[0] + "l" + grid.columns[1:], head, lines)
+
+
+def _ungrouped(rows: list[Row]) -> str | None:
+    """Say why ranked rows have no groups; None if they have, or if fewer than two are ranked."""
+    count = sum(row.ranked for row in rows)
+    if count < 2 or any(row.group for row in rows):  # noqa: PLR2004
+        return None
+    if count > MOST:
+        return f"Ranks of more than {MOST} methods: which can be told apart was not tested"
+    return (
+        f"Ranks are not tested: with so few seeds in common, no two of {count} methods can be told"
+        f" apart at 5 %. It takes {needed(count * (count - 1) // 2)} seeds"
+    )
 
 
 def _told_apart(published: list[Row]) -> list[Row]:
@@ -300,6 +344,19 @@ def _correlated(rows: list[Row]) -> Part | None:
     head = ("Method", "Runs", *names)
     title = "How well the rules' scores agree with the truth"
     return Part(title, about, Grid("l" + "r" * (len(names) + 1), head, lines))
+
+
+def _later(rows: list[Row], notes: list[str]) -> Part | None:
+    """Return a line for each figure of later work, with how it was obtained."""
+    if not rows:
+        return None
+    head = ("Method", NAMES[rows[0].metric], "Protocol", "Network", "Initial weights", "Checkpoint")
+    about = (
+        "As published, in per cent. None was measured on our network, so none is compared with"
+        " ours. Checkpoint: which one was scored; chosen by test labels, it is an upper bound."
+    )
+    lines = [later_line_of(row, notes) for row in rows]
+    return Part("Later work", about, Grid("lrllll", head, lines))
 
 
 def _rules(rows: list[Row]) -> list[str]:

@@ -13,16 +13,14 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import stdtrit
 
 from bench import plugins, published, select
 from bench.agreement import agreement
 from bench.beside import references, with_published
-from bench.digest import digest_of
-from bench.errors import BenchError
-from bench.groups import groups, label_of, scores
+from bench.groups import distinct_labels, groups, label_of, outcomes
 from bench.headline import ranked_by
-from bench.records import BROKEN
+from bench.letters import letters
+from bench.paired import summary
 from bench.row import Row
 from bench.tables import render
 
@@ -31,7 +29,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from bench.groups import Config, Group, Scores
+    from bench.groups import Group
     from bench.select import Rule
     from bench.suites import Suite
 
@@ -58,61 +56,41 @@ def rows(
     """
     chosen = plugins.load_rule(rule)
     cells = published.cells(suite.name)
-    ours = []
-    for group in groups(frame, suite):
+    found = groups(frame, suite)
+    measured = []
+    for group, label in zip(found, distinct_labels(found), strict=True):
         row = dataclasses.replace(_measured(group, chosen, seeds), suite=suite.name)
-        ours.append((with_published(row, cells), group.config))
-    measured = _told_apart(ours)
+        measured.append(dataclasses.replace(with_published(row, cells), label=label))
     order = {shift.name: place for place, shift in enumerate(suite.shifts)}
-    return sorted(
-        [*measured, *references(measured, suite, cells)], key=lambda row: _place(row, order)
+    return _grouped(
+        sorted([*measured, *references(measured, suite, cells)], key=lambda row: _place(row, order))
     )
 
 
-def summary(
-    values: Sequence[float],
-) -> tuple[float | None, float | None, tuple[float, float] | None]:
-    """Return mean, sample standard deviation and 95 % interval of the mean.
-
-    The interval is mean -+ t * std / sqrt(n), where t is the 97.5 % point of Student's
-    distribution with n - 1 degrees of freedom. It may leave 0..1. What n is too small for is None.
-
-    >>> mean, std, (low, high) = summary([0.5, 0.7])
-    >>> round(mean, 4), round(std, 4), round(low, 4), round(high, 4)
-    (0.6, 0.1414, -0.6706, 1.8706)
-    """
-    n = len(values)
-    if n == 0:
-        return None, None, None
-    mean = float(np.mean(values))
-    if n == 1:
-        return mean, None, None
-    std = float(np.std(values, ddof=1))
-    half = float(stdtrit(n - 1, 0.975)) * std / math.sqrt(n)
-    return mean, std, (mean - half, mean + half)
+def _grouped(rows: list[Row]) -> list[Row]:
+    """Return the rows with their `group`; they stand in the order of the table already."""
+    tables: dict[tuple[str, ...], list[int]] = {}
+    for place, row in enumerate(rows):
+        if row.ranked:
+            tables.setdefault(row.section, []).append(place)
+    result = list(rows)
+    for places in tables.values():
+        values = [dict(zip(rows[i].seeds, rows[i].values, strict=True)) for i in places]
+        for place, group in zip(places, letters(values), strict=True):
+            result[place] = dataclasses.replace(rows[place], group=group)
+    return result
 
 
 def _measured(group: Group, rule: Rule, planned: Collection[int]) -> Row:
     """Return the row of one configuration; its suite is still to be named."""
-    scored: dict[int, Scores] = {}
-    broken = group.broken
-    failed = {
-        seed: {"seed": seed, "status": BROKEN, "error": error} for seed, error in broken.items()
-    }
+    scored, failed = outcomes(group, rule)
     records = {seed: run.record for seed, run in group.runs.items()}
-    for seed, run in group.runs.items():
-        status, error = run.record["status"], run.record["error"]
-        if status == "done":
-            try:
-                scored[seed] = scores(run, rule)
-                continue
-            except BenchError as reason:
-                status, error = BROKEN, str(reason)
-        failed[seed] = {"seed": seed, "status": status, "error": error}
     config = group.config
+    tuned = config.get("tuned", {})
     metric = ranked_by(config["shift"])
     figures = _collected(score.figures for score in scored.values())
-    mean, std, ci95 = summary(figures.pop(metric, []))
+    values = figures.pop(metric, [])
+    mean, std, ci95 = summary(values)
     classes = _collected(score.classes for score in scored.values())
     stages = _collected(score.stages for score in scored.values())
     finished = [records[seed] for seed in scored]
@@ -128,17 +106,19 @@ def _measured(group: Group, rule: Rule, planned: Collection[int]) -> Row:
         metric=metric,
         label=group.label,
         n=len(scored),
-        planned=len({*records, *broken, *planned}),
+        planned=len({*records, *group.broken, *planned}),
         mean=mean,
         std=std,
         ci95=ci95,
         settings=config["settings"],
         weights=config["weights"],
         learns_from=config["learns_from"],
-        chosen_on_test_labels=rule.looks_at_target_labels,
+        chosen_on_test_labels=rule.looks_at_target_labels
+        or tuned.get("rule") == select.ORACLE.name,
         steps=float(np.mean([r["steps"] for r in finished])) if finished else None,
         seconds=float(np.mean([r["seconds"] for r in finished])) if finished else None,
         seeds=tuple(scored),
+        values=tuple(values),
         failed=tuple(failed[seed] for seed in sorted(failed)),
         stages=tuple(
             {"stage": name, "n": len(values), **_spread(values)} for name, values in stages.items()
@@ -151,6 +131,7 @@ def _measured(group: Group, rule: Rule, planned: Collection[int]) -> Row:
         picked={name: _spread(values) for name, values in agreed.picked.items()},
         correlation=agreed.correlation,
         judged=agreed.judged,
+        tuned=tuned or None,
     )
 
 
@@ -166,28 +147,6 @@ def _collected(by_seed: Iterable[Mapping[str, float | None]]) -> dict[str, list[
 def _spread(values: Sequence[float]) -> dict[str, float | None]:
     mean, std, _ = summary(values)
     return {"mean": mean, "std": std}
-
-
-def _told_apart(measured: list[tuple[Row, Config]]) -> list[Row]:
-    """Return the rows; where two of one table have one name, say what differs between them."""
-    namesakes: dict[object, list[Config]] = {}
-    for row, config in measured:
-        namesakes.setdefault((row.section, row.label), []).append(config)
-    result = []
-    for row, config in measured:
-        others = namesakes[row.section, row.label]
-        differing = [
-            f"{key} {config[key] if isinstance(config[key], int) else _short(config[key])}"
-            for key in ("code", "budget", "precision", "data", "shift", "params")
-            if any(other[key] != config[key] for other in others)
-        ]
-        label = f"{row.label} ({', '.join(differing)})" if differing else row.label
-        result.append(dataclasses.replace(row, label=label))
-    return result
-
-
-def _short(value: object) -> str:
-    return value[:12] if isinstance(value, str) else digest_of(value)[:8]
 
 
 def _place(row: Row, order: Mapping[str, int]) -> tuple[Any, ...]:

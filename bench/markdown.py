@@ -20,24 +20,25 @@ def markdown(rows: Sequence[Row], comment: str) -> str:
     """Return a document with a heading for each table; `comment` stands at its top, unseen."""
     if not rows:
         return f"<!-- {comment} -->\n\nNo runs yet.\n"
-    blocks = [f"<!-- {comment} -->", f"# Leaderboard: {_escaped(rows[0].suite)}", *legends(rows)]
+    blocks = [f"<!-- {comment} -->", f"# Leaderboard: {escaped(rows[0].suite)}", *legends(rows)]
     for table in tables(rows):
-        blocks.append(f"## {_escaped(table.title)}")
+        blocks.append(f"## {escaped(table.title)}")
         if table.warning:
-            blocks.append(f"> **{_escaped(table.warning)}**")
+            blocks.append(f"> **{escaped(table.warning)}**")
         if table.facts:
-            blocks.append("\n".join(f"- {_escaped(fact)}" for fact in table.facts))
-        blocks.append(_lines(table.grid))
+            blocks.append("\n".join(f"- {escaped(fact)}" for fact in table.facts))
+        blocks.append(lines_of(table.grid))
         if table.notes:
             notes = enumerate(table.notes, 1)
-            blocks.append("\n".join(f"- [{i}] {_escaped(note)}" for i, note in notes))
+            blocks.append("\n".join(f"- [{i}] {escaped(note)}" for i, note in notes))
         for part in table.parts:
-            blocks += [f"### {_escaped(part.title)}", _escaped(part.about), _lines(part.grid)]
+            blocks += [f"### {escaped(part.title)}", escaped(part.about), lines_of(part.grid)]
     return "\n\n".join(blocks) + "\n"
 
 
-def _lines(grid: Grid) -> str:
-    head, *body = ([_escaped(cell) for cell in line] for line in (grid.head, *grid.lines))
+def lines_of(grid: Grid) -> str:
+    """Return a table's lines."""
+    head, *body = ([escaped(cell) for cell in line] for line in (grid.head, *grid.lines))
     rulers = [_RULERS[column] for column in grid.columns]
     return "\n".join(f"| {' | '.join(line)} |" for line in (head, rulers, *body))
 
@@ -45,6 +46,6 @@ def _lines(grid: Grid) -> str:
 _MARKUP = re.compile(r"([\\`*|<>])|((?<![^\W_])_|_(?![^\W_]))")
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """Escape what Markdown would take for markup; an underscore inside a word is none."""
     return _MARKUP.sub(lambda found: "\\" + found[0], text)

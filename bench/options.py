@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench import plugins
+from bench.hyperparameters import PRESETS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,6 +61,54 @@ SelectOption = Annotated[
         metavar="RULE",
         autocompletion=names_of("rule"),
         help="Which checkpoint is reported: see bench list selectors; or path/to/file.py:NAME.",
+    ),
+]
+ShiftOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--shift",
+        metavar="NAME",
+        autocompletion=shift_names,
+        show_default="all of the suite",
+        help="A shift, also of another suite. Repeatable.",
+    ),
+]
+PresetOption = Annotated[
+    str, typer.Option("--preset", metavar="|".join(PRESETS), help="How much work.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Set a hyperparameter. Repeatable."),
+]
+BackboneOption = Annotated[
+    str | None,
+    typer.Option(
+        "--backbone", metavar="NAME", show_default="the shift's", help="The task network."
+    ),
+]
+WeightsOption = Annotated[
+    str,
+    typer.Option(
+        "--weights", metavar="random|imagenet|FILE", help="The task network's initial weights."
+    ),
+]
+DeviceOption = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda|mps")]
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option("--threads", min=1, show_default="all cores", help="CPU threads of a trial."),
+]
+CacheOption = Annotated[
+    Path | None,
+    typer.Option("--cache", metavar="DIR", help="Keep large images decoded: faster, much larger."),
+]
+OfflineOption = Annotated[bool, typer.Option("--offline", help="Fetch nothing.")]
+SkipMissingOption = Annotated[
+    bool, typer.Option("--skip-missing", help="Run what there is data for.")
+]
+BudgetOption = Annotated[
+    int | None,
+    typer.Option(
+        "--budget", min=1, show_default="the preset's", help="Training steps a trial may take."
     ),
 ]
 Domains = Annotated[

@@ -11,6 +11,17 @@ what the bound is trained on, the paper does not say; its released code does
 cycada/data/cityscapes.py): torchvision's VGG-16 and DRN-C-26, both trained on ImageNet, and the
 fine labels of Cityscapes' train. No adaptation, no unlabelled target images: source only matches
 whatever their number.
+
+By which checkpoint a figure was obtained, the paper does not say. Of digits, its released code
+trains task networks and the feature stage for a fixed number of epochs and tests the last network
+(cycada/tools/train_task_net.py and train_adda_net.py); which epoch of the pixel stage translates
+the images, it leaves to whoever runs it (README.md). So what has no pixel stage is "last", and the
+rest "unstated", as is all of `driving`: scripts/train_fcn.py there keeps a network every 5,000
+iterations and does not say which was tested.
+
+Later work is in the same files, after the paper's: figures that their authors, or others who quote
+or reproduce them, put where anybody can read them; `source` names the place. They have a table of
+their own beneath ours.
 """
 
 from __future__ import annotations
@@ -24,6 +35,9 @@ from importlib import resources
 from typing import Any
 
 from bench.errors import BenchError
+
+PAPER = "Hoffman et al. 2018"
+"""What the source of a figure in the paper's own tables begins with."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +56,9 @@ class Cell:
             nothing.
         backbone: the network, "" if the paper does not say.
         weights: its initial weights, "" if the paper does not say.
-        source: paper and table.
+        rule: by which selection rule, as in `bench.select`: "last", or "oracle" if the test labels
+            chose the checkpoint; "unstated" if neither paper, code nor authors say.
+        source: paper and table; of later work, where the figure was read.
         note: what a reader must know to judge the figure; may be "".
     """
 
@@ -55,8 +71,14 @@ class Cell:
     protocol: str
     backbone: str
     weights: str
+    rule: str
     source: str
     note: str
+
+    @property
+    def later(self) -> bool:
+        """Whether it is of later work than the paper whose tables the suites follow."""
+        return not self.source.startswith(PAPER)
 
     def matches(self, *, metric: str, protocol: str, backbone: str, weights: str) -> bool:
         """Say whether a figure of ours was measured alike, so that a difference has a meaning."""

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 Record = dict[str, Any]
 
-STATUSES = ("running", "done", "diverged", "failed", "interrupted")
+STATUSES = ("running", "done", "diverged", "failed", "interrupted", "pruned")
 
 BROKEN = "broken"
 """Status, in frames only, of a folder whose ``run.json`` cannot be read."""
@@ -60,7 +60,9 @@ _KEYS: Mapping[str, type | tuple[type, ...]] = {
 }
 _LATER_KEYS: Mapping[str, type] = {"scores": dict}
 """What records of earlier versions lack."""
+_LATER_CONFIG_KEYS = frozenset({"tuned"})
 _CONFIG_KEYS = frozenset(field.name for field in fields_of(RunConfig))
+_TUNED_KEYS: Mapping[str, type] = {"rule": str, "trials": int, "study": str}
 _SHIFT_COLUMNS = ("source", "target", "protocol")
 _CONFIG_COLUMNS = ("method", "preset", "backbone", "weights", "code", "learns_from", "seed")
 _RUN_COLUMNS = ("status", "error", "steps", "seconds", "threads", "device", "started")
@@ -291,7 +293,9 @@ def check(record: object, where: str, *, exported: bool = False) -> None:
         message = f"{where}: unknown status '{record['status']}'; one of {', '.join(STATUSES)}"
         raise BenchError(message)
     config = record["config"]
-    _check_keys(config.keys(), _CONFIG_KEYS, f"{where}, config")
+    _check_keys(config.keys() | _LATER_CONFIG_KEYS, _CONFIG_KEYS, f"{where}, config")
+    if "tuned" in config:
+        _check_tuned(config["tuned"], f"{where}, config.tuned")
     shift = config["shift"]
     if not isinstance(shift, dict) or not {"name", *_SHIFT_COLUMNS} <= shift.keys():
         message = f"{where}: config.shift is no shift: {shift!r}"
@@ -312,6 +316,13 @@ def _check_keys(got: Iterable[str], expected: Iterable[str], where: str) -> None
     ]
     message = f"{where}: {'; '.join(parts)}. It was written by another version, or edited by hand."
     raise BenchError(message)
+
+
+def _check_tuned(tuned: object, where: str) -> None:
+    """Raise BenchError unless this says how settings were found."""
+    if not isinstance(tuned, dict) or {k: type(v) for k, v in tuned.items()} != _TUNED_KEYS:
+        message = f"{where}: expected a rule's name, the number of trials and a study: {tuned!r}"
+        raise BenchError(message)
 
 
 def _check_scores(scores: Mapping[str, object], where: str) -> None:

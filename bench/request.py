@@ -22,6 +22,7 @@ class Request:
         seeds: what to repeat every trial with.
         preset: "paper", "fast" or "smoke".
         settings: ``key=value`` texts; later ones win.
+        params: files that ``bench tune`` wrote; each applies to the rows of its method.
         backbone: task network; None for the shift's own.
         weights: the network's initial weights: "random", "imagenet", or a path to a file of them.
         rule: which checkpoint the tables report.
@@ -34,6 +35,7 @@ class Request:
         offline: fetch nothing.
         skip_missing: run what there is data for, and say what was left out.
         budget: training steps that a trial may take, over all its stages; None for the default.
+        log: a logger that is handed every trial's numbers, too; None for none.
     """
 
     suite: str = "mini"
@@ -42,6 +44,7 @@ class Request:
     seeds: tuple[int, ...] = tuple(range(DEFAULT_SEEDS))
     preset: str = "fast"
     settings: tuple[str, ...] = ()
+    params: tuple[Path, ...] = ()
     backbone: str | None = None
     weights: str = "random"
     rule: str = "last"
@@ -54,6 +57,7 @@ class Request:
     offline: bool = False
     skip_missing: bool = False
     budget: int | None = None
+    log: str | None = None
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

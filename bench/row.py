@@ -6,6 +6,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bench.select import ORACLE
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -36,10 +38,13 @@ class Row:
         settings: dotted hyperparameters that differ from the preset.
         weights: the network's initial weights.
         learns_from: "source", or "target" for a supervised upper bound.
-        chosen_on_test_labels: whether `rule` looked at them.
+        chosen_on_test_labels: whether `rule` looked at them, or the rule of `tuned`.
         steps: mean training steps of a finished seed.
         seconds: mean training wall time of a finished seed; shared stages count in full.
         seeds: the seeds that finished.
+        values: what each of them scored, in their order; `mean` is the mean of these.
+        group: letters; methods of a table that share one cannot be told apart, see
+            `bench.letters`. "" for a row without a rank, or if nothing can be told.
         failed: seed, status and error of each seed that did not finish.
         devices: where the runs trained.
         threads: with how many threads.
@@ -49,8 +54,10 @@ class Row:
         published_protocol: the publication's protocol.
         published_backbone: its network, "" if it does not say.
         published_weights: that network's initial weights, "" if it does not say.
+        published_rule: by which rule its checkpoint was chosen, "unstated" if it does not say.
         published_source: paper and table.
         published_note: what a reader must know about the published figure.
+        published_later: whether it is of later work than the paper that the suite follows.
         departure: how the run departs from its method's paper, in a sentence, or None.
         others: mean and std of the other metrics, by name; of segmentation only.
         classes: mean and std of each class' IoU, over the seeds in which it has one; likewise.
@@ -59,6 +66,7 @@ class Row:
         correlation: by rule, the mean over seeds of Spearman's rank correlation between the
             rule's scores of a run's checkpoints and their figures; None if it is not defined.
         judged: by rule, (score, figure) of the last checkpoint of every finished seed.
+        tuned: how a search found `settings` (see `bench.config.RunConfig`), or None.
         published_others: what the publication prints of `others`, fractions.
         published_classes: what it prints of `classes`, fractions.
     """
@@ -95,16 +103,21 @@ class Row:
     published_protocol: str | None = None
     published_backbone: str | None = None
     published_weights: str | None = None
+    published_rule: str | None = None
     published_source: str | None = None
     published_note: str | None = None
+    published_later: bool = False
     departure: str | None = None
     others: Mapping[str, Mapping[str, float | None]] = dataclasses.field(default_factory=dict)
     classes: Mapping[str, Mapping[str, float | None]] = dataclasses.field(default_factory=dict)
     picked: Mapping[str, Mapping[str, float | None]] = dataclasses.field(default_factory=dict)
     correlation: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
     judged: Mapping[str, tuple[tuple[float, float], ...]] = dataclasses.field(default_factory=dict)
+    tuned: Mapping[str, Any] | None = None
     published_others: Mapping[str, float] = dataclasses.field(default_factory=dict)
     published_classes: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    values: tuple[float, ...] = ()
+    group: str = ""
 
     @property
     def complete(self) -> bool:
@@ -112,9 +125,20 @@ class Row:
         return self.mean is not None and self.n == self.planned
 
     @property
+    def ranked(self) -> bool:
+        """Whether it has a place among the methods: a bound and a published figure have none."""
+        return self.rule is not None and self.learns_from != "target" and self.complete
+
+    @property
+    def tuned_on_test_labels(self) -> bool:
+        """Whether the search for the settings looked at them."""
+        return self.tuned is not None and self.tuned["rule"] == ORACLE.name
+
+    @property
     def section(self) -> tuple[str, ...]:
         """What the rows of one table have in common."""
         return (
             *(self.shift, self.protocol, self.backbone, self.weights),
             *(self.preset or "", self.rule or ""),
+            "tuned on test labels" if self.tuned_on_test_labels else "",
         )

@@ -7,10 +7,10 @@ import os
 import shutil
 import sys
 import traceback
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,13 +19,13 @@ from filelock import FileLock
 from bench import backbones, evidence
 from bench.context import Context
 from bench.environment import device_name, environment
-from bench.errors import BenchError, DivergedError, MissingDataError
+from bench.errors import BenchError, DivergedError, MissingDataError, PrunedError
 from bench.outputs import Networks, draw, score_images, score_scenes
 from bench.records import append_metrics, read_confusions, read_run, write_confusions, write_run
 from bench.stages import StageStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from torch import nn
 
@@ -48,7 +48,7 @@ class Trial:
     """Initial weights as the user named them: a path, maybe, where `config` has a digest."""
 
 
-def run_trial(
+def run_trial(  # noqa: PLR0913  a trial has that many parts
     trial: Trial,
     material: Material,
     *,
@@ -56,10 +56,26 @@ def run_trial(
     device: torch.device,
     threads: int,
     on_step: Callable[[str, int, int], None] | None = None,
+    on_log: Callable[[Mapping[str, Any]], None] | None = None,
+    on_candidate: Callable[[int, int, nn.Module], None] | None = None,
+    stages: Path | None = None,
 ) -> Record:
     """Train, predict, score and record one trial; go on where an earlier attempt was killed.
 
-    A method that raises or diverges is recorded as such and does not raise here.
+    A method that raises or diverges is recorded as such and does not raise here; and so is a
+    trial that `on_candidate` ends by a `PrunedError`. What it, `on_step` and `on_log` are called
+    with, `bench.context.Context` says.
+
+    Args:
+        trial: what to run.
+        material: its data.
+        runs: the folder that gets the run's folder.
+        device: where it trains.
+        threads: CPU threads of arithmetic, unless an earlier attempt had other ones.
+        on_step: for progress bars.
+        on_log: for loggers.
+        on_candidate: for pruners.
+        stages: the cache of stages; None for the one inside of `runs`.
 
     Raises:
         BenchError: the runs folder cannot be written.
@@ -74,7 +90,8 @@ def run_trial(
         finished = finished_run(folder)
         if finished is not None:
             return finished
-        return _run_alone(trial, material, folder, device, threads, on_step)
+        watchers = {"on_step": on_step, "on_log": on_log, "on_candidate": on_candidate}
+        return _run_alone(trial, material, folder, device, threads, stages, watchers)
 
 
 def finished_run(folder: Path) -> Record | None:
@@ -97,7 +114,8 @@ def _run_alone(
     folder: Path,
     device: torch.device,
     threads: int,
-    on_step: Callable[[str, int, int], None] | None,
+    stages: Path | None,
+    watchers: Mapping[str, Any],
 ) -> Record:
     record = _opened(folder, trial, device, threads)
     threads = record["threads"]
@@ -114,10 +132,10 @@ def _run_alone(
             weights=trial.weights,
         ),
         workspace=folder / "work",
-        store=StageStore(folder.parent / "stages"),
+        store=StageStore(stages or folder.parent / "stages"),
         identity=config.stage_identity(material.task_digest, threads),
         budget=config.budget,
-        on_step=on_step,
+        **watchers,
     )
     try:
         with context.fitting():
@@ -130,6 +148,8 @@ def _run_alone(
         # No fault of the method's, and once the file is there it goes on: keep what it needs.
         _close(folder, record, context, "interrupted", str(error))
         raise
+    except PrunedError as error:
+        _close(folder, record, context, "pruned", str(error))
     except DivergedError as error:
         _close(folder, record, context, "diverged", str(error))
     except (Exception, SystemExit) as error:  # noqa: BLE001  a method may raise anything
@@ -158,7 +178,7 @@ def _opened(folder: Path, trial: Trial, device: torch.device, threads: int) -> R
         "run_id": config.run_id,
         "status": "running",
         "error": None,
-        "config": asdict(config),
+        "config": config.described(),
         "departure": None if departure is None else str(departure),
         "stages": [],
         "checkpoints": [],
@@ -234,7 +254,7 @@ def _close(folder: Path, record: Record, context: Context, status: str, error: s
         "seconds": round(context.seconds, 3),
         "finished": _now(),
     }
-    if status != "interrupted":
+    if status not in ("interrupted", "pruned"):
         (folder / "metrics.jsonl").unlink(missing_ok=True)
         for stage in context.stages:
             log = stage.folder / "metrics.jsonl"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from cycada.classifier import Classifier, train_classifier
 from cycada.feature_stage import Feature, adapt_features
 from cycada.pixel_stage import Pixel, train_translator
-from cycada.presets import CYCADA_PRESETS
+from cycada.presets import CYCADA_PRESETS, CYCADA_SPACE
 from cycada.translator import ImageTranslator
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class CyCADA:
     feature: Feature | None = field(default_factory=Feature)
 
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = CYCADA_PRESETS
+    space: ClassVar[Mapping[str, object]] = CYCADA_SPACE
 
     @property
     def departure(self) -> str | None:

@@ -177,3 +177,23 @@ _ALL: Mapping[str, Mapping[str, Mapping[str, object]]] = {
 CYCADA_PRESETS = _presets("source", "pixel", "feature", of=_ALL)
 ADDA_PRESETS = _presets("source", "feature", of=_ALL)
 SOURCE_ONLY_PRESETS = _presets("source", of=_ALL)
+
+
+# ------------------------------------------------------------------ what bench tune searches
+
+# f_S is the same for every method, so that what is compared is adaptation; source-only tunes it.
+CLASSIFIER_SPACE = {"lr": ("around", 10), "weight_decay": ("log", 1e-6, 1e-2)}
+FEATURE_SPACE = {
+    "lr": ("around", 10),
+    "discriminator_lr": ("around", 10),
+    "gate": ("uniform", 0.5, 0.8),
+}
+PIXEL_SPACE = {
+    "lr": ("around", 4),
+    "cycle": ("around", 10),
+    "gan_source_to_target": ("around", 4),
+}
+
+CYCADA_SPACE = _dotted(pixel=PIXEL_SPACE, feature=FEATURE_SPACE)
+ADDA_SPACE = _dotted(feature=FEATURE_SPACE)
+SOURCE_ONLY_SPACE = _dotted(source=CLASSIFIER_SPACE)

@@ -24,6 +24,7 @@ def cell(metric: str = "miou", value: float = 0.354, **other: str) -> Cell:
         "protocol": SHIFT.protocol,
         "backbone": "fcn8s",
         "weights": "imagenet",
+        "rule": "unstated",
         "source": "A paper, Table 4",
         "note": "",
     }

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PLUGINS = Path(__file__).parent / "plugins"
 TOY = f"{PLUGINS / 'toy_suite.py'}:TOY"
-CORAL = f"{PLUGINS / 'deep_coral.py'}:DeepCORAL"
+BNM = f"{PLUGINS / 'bnm.py'}:BNM"
 LEARNS = ("--set", "source.max_steps=60", "--set", "source.lr=1e-3")
 HEAVY = ("torch", "torchvision", "pandas", "matplotlib", "sklearn", "scipy", "numpy")
 
@@ -170,17 +170,17 @@ def test_run_prints_the_leaderboard_and_writes_it_where_asked(
 
 
 def test_a_third_party_method_beside_ours(finished: tuple[Path, Any]) -> None:
-    """Deep CORAL, from a file, does what it says: the covariances of the domains come together."""
+    """BNM, from a file, does what it says: the target's predictions get sure and diverse."""
     runs, _ = finished
-    common = ("--seeds", "1", "--method", CORAL, "--json", "--set", "steps=101")
-    distance = []
-    for weight in (0, 1):
+    common = ("--seeds", "1", "--method", BNM, "--json", "--set", "steps=101")
+    norm = []
+    for weight in (0, 10):
         (outcome,) = json.loads(toy(runs, *common, "--set", f"weight={weight}").stdout)
-        assert (outcome["method"], outcome["status"]) == ("deep-coral", "done")
+        assert (outcome["method"], outcome["status"]) == ("bnm", "done")
         log = (runs / outcome["run_id"] / "metrics.jsonl").read_text().splitlines()
-        distance.append(json.loads(log[-1])["coral"])
-    assert distance[1] < 0.2 * distance[0]
-    assert "deep-coral" in bench("leaderboard", "--suite", TOY, "--runs", runs).stdout
+        norm.append(json.loads(log[-1])["nuclear"])
+    assert norm[1] > 1.1 * norm[0]
+    assert "bnm" in bench("leaderboard", "--suite", TOY, "--runs", runs).stdout
 
 
 def test_dry_run_lists_the_trials_and_leaves_no_trace(tmp_path: Path) -> None:
@@ -499,7 +499,7 @@ def test_an_unknown_format(finished: tuple[Path, Any]) -> None:
 
 
 def test_check_a_good_method_and_a_bad_one(bad: Path) -> None:
-    good = bench("check", CORAL)
+    good = bench("check", BNM)
     assert (good.exit_code, good.stdout.count("ok ")) == (0, 8)
     assert "cannot fits a segmentation task" in good.stdout
     broken = bench("check", f"{bad}:WrongShape", "--json")

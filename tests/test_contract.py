@@ -10,9 +10,9 @@ import pytest
 from bench.plugins import load_method, names
 from bench.testing import Check, check_method
 
-CORAL = Path(__file__).parent / "plugins" / "deep_coral.py"
+BNM = Path(__file__).parent / "plugins" / "bnm.py"
 
-METHODS = {name: name for name in names("method")} | {"deep-coral": f"{CORAL}:DeepCORAL"}
+METHODS = {name: name for name in names("method")} | {"bnm": f"{BNM}:BNM"}
 
 PROPERTIES = (
     "is a frozen dataclass with fit",
@@ -46,15 +46,15 @@ def test_no_check_is_forgotten_or_passes_for_lack_of_use(method: str) -> None:
     checks = outcomes(method)
     assert tuple(checks) == PROPERTIES
     assert checks[PROPERTIES[-2]].detail == ""
-    # Deep CORAL does without segmentation, as a third party's method may.
+    # BNM does without segmentation, as a third party's method may.
     skipped = {name for name, check in checks.items() if check.skipped}
-    assert skipped == ({PROPERTIES[4]} if method == "deep-coral" else set())
+    assert skipped == ({PROPERTIES[4]} if method == "bnm" else set())
     assert checks[PROPERTIES[-1]].detail.startswith("stopped ")
 
 
-def test_deep_coral_is_one_short_file() -> None:
+def test_bnm_is_one_short_file() -> None:
     """What a third party has to write: at most 40 lines, on `bench.api` and torch alone."""
-    source = CORAL.read_text(encoding="utf-8")
+    source = BNM.read_text(encoding="utf-8")
     assert len(source.splitlines()) <= 40
     imported = [
         line.split()[1] for line in source.splitlines() if line.startswith(("import", "from"))

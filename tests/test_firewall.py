@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 PLUGINS = Path(__file__).parent / "plugins"
-CORAL = f"{PLUGINS / 'deep_coral.py'}:DeepCORAL"
-BLIND = ["source-only", "adda", "cycada", "deep-coral"]
+BNM = f"{PLUGINS / 'bnm.py'}:BNM"
+BLIND = ["source-only", "adda", "cycada", "dann", "deep-coral", "bnm"]
 
 # The names of the classes are the same in every version: they are part of a run's id.
 DOMAINS = """
@@ -62,7 +62,9 @@ DOMAINS = """
         Entry("source-only", "source-only", SOURCE),
         Entry("adda", "adda", SOURCE | FEATURE),
         Entry("cycada", "cycada", SOURCE | FEATURE),
-        Entry("deep-coral", "{coral}", {{"steps": 60}}),
+        Entry("dann", "dann", {{"max_steps": 60}}),
+        Entry("deep-coral", "deep-coral", {{"max_steps": 60}}),
+        Entry("bnm", "{bnm}", {{"steps": 60}}),
     )
     SHIFT = Shift("bright2dim", "two.py:Bright", "two.py:Dim", size=16)
     SUITE = Suite("two", "", (SHIFT,), BLIND + (Entry("target-only", "target-only", SOURCE),))
@@ -89,7 +91,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tup
             # Names of file domains are remembered; each version is a process of its own.
             patch.setattr(plugins, "_FILE_DOMAINS", {})
             folder = tmp_path_factory.mktemp(version)
-            text = DOMAINS.format(labels=labels, coral=CORAL)
+            text = DOMAINS.format(labels=labels, bnm=BNM)
             (folder / "two.py").write_text(textwrap.dedent(text))
             suite = "SEALED" if version == "sealed" else "SUITE"
             request = Request(

@@ -53,7 +53,9 @@ def write(path: Path, text: str) -> Path:
 
 
 def test_ours_are_registered_as_entry_points() -> None:
-    assert set(names("method")) >= {"source-only", "target-only", "adda", "cycada"}
+    assert set(names("method")) >= {
+        *("source-only", "target-only", "dann", "deep-coral", "adda", "cycada")
+    }
     assert set(names("domain")) >= {"mnist", "usps", "svhn", "handwritten", "printed"}
     assert set(names("suite")) >= {"mini", "digits", "digits-ablation"}
 

@@ -42,7 +42,7 @@ def record(status: str = "done", **config_of: Any) -> records.Record:
         "run_id": made.run_id,
         "status": status,
         "error": None if status == "done" else "it broke",
-        "config": asdict(made),
+        "config": made.described(),
         "stages": [{"name": "source", "key": "k", "steps": 10, "seconds": 1.5}],
         "checkpoints": [5, 10],
         "steps": 10,
@@ -339,6 +339,32 @@ def damaged(change: str) -> Any:
     elif change == "no confusion":
         wrong["confusion"] = None
     return wrong
+
+
+TUNED = {"rule": "infomax", "trials": 20, "study": "adda-mnist2usps"}
+
+
+def test_a_record_may_say_how_its_settings_were_found(tmp_path: Path) -> None:
+    tuned = exported()
+    tuned["config"]["tuned"] = TUNED
+    records.write_records(tmp_path / "r.jsonl", [tuned])
+    frame = records.load_records([tmp_path / "r.jsonl"])
+    assert frame["record"][0]["config"]["tuned"] == TUNED
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *(None, "infomax", {}, {k: v for k, v in TUNED.items() if k != "rule"}),
+        *(TUNED | {"rule": None}, TUNED | {"trials": "20"}, TUNED | {"trials": True}),
+        *(TUNED | {"study": 1}, TUNED | {"more": 1}),
+    ],
+)
+def test_a_malformed_note_of_how_settings_were_found_is_refused(wrong: object) -> None:
+    tuned = exported()
+    tuned["config"]["tuned"] = wrong
+    with pytest.raises(BenchError, match=r"here, config\.tuned: expected a rule's name"):
+        records.check(tuned, "here", exported=True)
 
 
 @pytest.mark.parametrize(

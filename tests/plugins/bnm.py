@@ -1,4 +1,4 @@
-"""Deep CORAL (Sun & Saenko, ECCV 2016 workshops): match the covariances of both domains' scores."""
+"""Batch Nuclear-norm Maximization (Cui et al., CVPR 2020): target predictions sure and diverse."""
 
 from dataclasses import dataclass
 
@@ -10,8 +10,8 @@ from bench.api import Context, Task
 
 
 @dataclass(frozen=True)
-class DeepCORAL:
-    """Minimise CE(source) + weight * |cov(net(x_s)) - cov(net(x_t))|^2 / (4 d^2)."""
+class BNM:
+    """Minimise CE(source) - weight * |softmax(net(x_t))|_* / b, the sum of singular values."""
 
     steps: int = 1500
     batch: int = 128
@@ -22,18 +22,18 @@ class DeepCORAL:
 
     def fit(self, task: Task, ctx: Context) -> nn.Module:
         return ctx.stage(
-            "coral", params=self, build=ctx.network, train=lambda net: self.train(net, task, ctx)
+            "bnm", params=self, build=ctx.network, train=lambda net: self.train(net, task, ctx)
         )
 
     def train(self, net: nn.Module, task: Task, ctx: Context) -> None:
         optimizer = torch.optim.Adam(net.parameters(), lr=self.lr)
         for step in ctx.steps(self.steps, {"optimizer": optimizer}):
             x, y = step.batch(task.source, self.batch)
-            scores, scores_t = net(x), net(step.batch(task.target, self.batch))
-            coral = (scores.T.cov() - scores_t.T.cov()).square().sum() / (4 * task.classes**2)
-            loss = cross_entropy(scores, y) + self.weight * coral
+            predicted = net(step.batch(task.target, self.batch)).softmax(1)
+            nuclear = torch.linalg.matrix_norm(predicted, "nuc") / self.batch
+            loss = cross_entropy(net(x), y) - self.weight * nuclear
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             if step.index % 100 == 0:
-                ctx.log(loss=loss.item(), coral=coral.item())
+                ctx.log(loss=loss.item(), nuclear=nuclear.item())

@@ -1,0 +1,111 @@
+"""``bench compare``: is one method better than another?"""
+
+# ruff: noqa: FBT002, PLR0917, TC001, TC003  Typer makes options of the arguments, and reads annotations
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench import plugins, runs_commands
+from bench.console import only_json, print_json, show
+from bench.errors import BenchError
+from bench.options import JsonOption, RunsOption, SelectOption, SuiteOption
+from bench.request import DEFAULT_RUNS
+
+if TYPE_CHECKING:
+    from bench.comparison import Comparison, Result
+
+_UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
+"""Unicode categories of control and format characters, and of separators of lines."""
+
+_SIDE = "A row's label or a method's name, and what singles its runs out: NAME[:key=value,...]"
+
+
+def compare(
+    a: Annotated[str, typer.Argument(metavar="A", help=f"{_SIDE}.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="Likewise.")],
+    suite: SuiteOption = "mini",
+    runs: RunsOption = DEFAULT_RUNS,
+    records: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Exported records, not a runs folder. Repeatable."),
+    ] = None,
+    select: SelectOption = "last",
+    allow_differences: Annotated[
+        bool,
+        typer.Option("--allow-differences", help="Compare what was not measured alike, too."),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare two methods by runs of equal shift and seed: difference, interval and verdict.
+
+    Keys of A and B: preset, backbone, weights, protocol, budget, precision, code, data, rule.
+    """
+    with only_json(as_json=as_json):
+        from bench.compare import compare as paired  # noqa: PLC0415  pandas
+        from bench.records import load_records, load_runs  # noqa: PLC0415
+
+        try:
+            frame = load_records(records) if records else load_runs(runs_commands.existing(runs))
+            chosen = plugins.load_suite(suite)
+            found = paired(frame, chosen, a, b, select, allow_differences=allow_differences)
+        except BenchError as error:
+            raise BenchError(printable(str(error))) from error
+    if as_json:
+        print_json(found.as_dict())
+    else:
+        _print(found)
+
+
+def printable(text: str) -> str:
+    r"""Escape what a terminal would obey and not show: names come from anywhere.
+
+    >>> printable("caf\u00e9 \x1b[31m\u202e")
+    'caf\u00e9 \\x1b[31m\\u202e'
+    """
+    return "".join(
+        char.encode("unicode_escape").decode() if unicodedata.category(char) in _UNSEEN else char
+        for char in text
+    )
+
+
+def _print(found: Comparison) -> None:
+    typer.echo(printable(found.sentence))
+    typer.echo()
+    typer.echo(f"A: {printable(found.a.name)}")
+    typer.echo(f"B: {printable(found.b.name)}")
+    typer.echo("In per cent; differences A - B and their intervals in percentage points.")
+    typer.echo()
+    lines = [_line(shift, result) for shift, result in found.shifts.items()]
+    if len(lines) > 1:
+        lines.append(_line("overall", found.overall))
+    show(lines, list(lines[0]), as_json=False)
+    typer.echo()
+    for note in found.notes:
+        typer.echo(f"- {printable(note)}")
+
+
+def _line(name: str, result: Result) -> dict[str, Any]:
+    from bench.wording import p_value, points  # noqa: PLC0415
+
+    low, high = result.ci95 or (None, None)
+    return {
+        "shift": printable(name),
+        "pairs": str(result.pairs),
+        "A": _percent(result.mean_a),
+        "B": _percent(result.mean_b),
+        "A - B": points(result.difference) or "-",
+        "95 % interval": "-" if low is None else f"{points(low)} to {points(high)}",
+        "p": p_value(result.p_value) or "-",
+        "p (Holm)": p_value(result.p_adjusted) or "-",
+        "d_z": "-" if result.effect_size is None else f"{result.effect_size:.2f}",
+        "verdict": result.verdict,
+    }
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.2f}"

@@ -1,0 +1,214 @@
+"""Where a study keeps its trials: Optuna's storages, and who is working on which trial.
+
+Optuna's word for one set of hyperparameters is *trial*; here it consists of runs, one for each
+shift and seed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+from typing import TYPE_CHECKING, Any
+
+import optuna
+from filelock import FileLock, Timeout
+from optuna.storages import JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+
+from bench.errors import BenchError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from optuna.distributions import BaseDistribution
+    from optuna.trial import FrozenTrial, Trial
+
+JOURNAL = "journal:"
+"""What the storage's name begins with if it is a file of Optuna's journal."""
+
+NEEDED = 4
+"""Finished trials without which nothing can be said of importance."""
+
+PATIENCE = 30
+"""Seconds to wait for a database that another process has locked."""
+
+
+def open_study(
+    name: str, storage: str, asked: Mapping[str, Any], pruner: optuna.pruners.BasePruner
+) -> optuna.Study:
+    """Create a study, or open it again.
+
+    Args:
+        name: the study's.
+        storage: a database URL, or ``journal:FILE``.
+        asked: all that makes its trials comparable, as plain data. What is asked of a study that
+            exists already must be the same.
+        pruner: decides which trials are hopeless.
+
+    Raises:
+        BenchError: the storage is locked, cannot be reached, is of another version or no storage
+            at all; or the study there was asked for something else.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with storage_errors(storage), _unreadable(storage):
+        study = optuna.create_study(
+            study_name=name,
+            storage=_storage(storage),
+            direction="maximize",
+            pruner=pruner,
+            load_if_exists=True,
+        )
+        before = study.user_attrs.get("asked")
+        plain = json.loads(json.dumps(asked))
+        if before is None:
+            study.set_user_attr("asked", plain)
+        elif before != plain:
+            differing = [k for k in sorted({*before, *plain}) if before.get(k) != plain.get(k)]
+            listed = "; ".join(f"{k}: {before.get(k)!r}, now {plain.get(k)!r}" for k in differing)
+            message = (
+                f"The study '{name}' was started with other values: {listed}."
+                " Ask for the same, or give this one another name with --study."
+            )
+            raise BenchError(message)
+    return study
+
+
+def _storage(storage: str) -> optuna.storages.BaseStorage:
+    if storage.startswith(JOURNAL):
+        return JournalStorage(JournalFileBackend(storage.removeprefix(JOURNAL)))
+    local = storage.startswith("sqlite")
+    options = {"connect_args": {"timeout": PATIENCE}} if local else {"pool_pre_ping": True}
+    return RDBStorage(storage, engine_kwargs=options)
+
+
+@contextlib.contextmanager
+def storage_errors(storage: str) -> Iterator[None]:
+    """Turn what a storage may raise into a sentence; what is stored stays as it is.
+
+    Raises:
+        BenchError: instead.
+    """
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError  # noqa: PLC0415
+
+    def failed(reason: str, advice: str) -> BenchError:
+        first = reason.strip().splitlines()[0] if reason.strip() else "no reason given"
+        return BenchError(f"The study's storage {_without_password(storage)}: {first}. {advice}")
+
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise failed(
+            f"needs the package {error.name}", f"Install it: pip install {error.name}."
+        ) from error
+    except (ArgumentError, NoSuchModuleError) as error:
+        advice = "Expected sqlite:///FILE, postgresql://USER@HOST/DATABASE or journal:FILE."
+        raise failed(str(error), advice) from error
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        cause = getattr(error, "orig", None) or error.__cause__ or error
+        cause = getattr(cause, "orig", None) or cause
+        advice = "Nothing is lost: run the same command when it can be used, or give --storage."
+        raise failed(str(cause), advice) from error
+    except RuntimeError as error:
+        if "version" not in str(error):
+            raise
+        advice = "Upgrade it with Optuna's own 'optuna storage upgrade', or give --storage."
+        raise failed(str(error), advice) from error
+
+
+@contextlib.contextmanager
+def _unreadable(storage: str) -> Iterator[None]:
+    """Turn what a journal raises that is none, or cannot be opened, into a sentence."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError) as error:
+        message = (
+            f"The study's storage {_without_password(storage)} cannot be read ({error})."
+            " Give another one with --storage."
+        )
+        raise BenchError(message) from error
+
+
+def _without_password(storage: str) -> str:
+    """Return a storage's name as it may be shown."""
+    scheme, separator, rest = storage.partition("://")
+    user, at, place = rest.rpartition("@")
+    if not separator or not at or ":" not in user:
+        return storage
+    return f"{scheme}://{user.partition(':')[0]}:***@{place}"
+
+
+def importance(study: optuna.Study) -> dict[str, float]:
+    """Return how much of the finished trials' variance each hyperparameter explains, 0..1.
+
+    By functional ANOVA (Hutter et al., ICML 2014), as Optuna computes it; empty if too few
+    trials finished, or all alike.
+    """
+    done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    values = {trial.value for trial in done}
+    if len(done) < NEEDED or len(values) == 1 or not done[0].params:
+        return {}
+    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
+    return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
+
+
+# ------------------------------------------------------------------ who works on what
+
+
+def claim(
+    study: optuna.Study,
+    space: dict[str, BaseDistribution],
+    wanted: int,
+    folder: Path,
+    sampler_seed: int,
+) -> tuple[Trial, FileLock] | None:
+    """Return the next trial and the lock that its owner holds; None if there are enough.
+
+    A trial whose owner on this machine has died is taken up again, with the same values.
+
+    Args:
+        study: the study.
+        space: what to choose from.
+        wanted: trials that the study should have in the end.
+        folder: for locks; shared by all processes of this machine that work on the study.
+        sampler_seed: what the sampler's choices depend on, beside the trials so far.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "study.lock"):
+        _take_over(study, folder)
+        trials = counted(study)
+        if len(trials) >= wanted:
+            return None
+        # Seeded by its number, so that a study that was stopped goes on as if it had not been.
+        study.sampler = optuna.samplers.TPESampler(
+            seed=(sampler_seed + len(trials)) % 2**32, n_startup_trials=max(5, wanted // 4)
+        )
+        trial = study.ask(fixed_distributions=space)
+        lock = FileLock(folder / f"trial-{trial.number}.lock")
+        lock.acquire()
+        trial.set_user_attr("owner", socket.gethostname())
+    return trial, lock
+
+
+def counted(study: optuna.Study) -> list[FrozenTrial]:
+    """Return the trials that were begun, without those that were done again after a crash."""
+    trials = study.get_trials(deepcopy=False)
+    again = {trial.user_attrs.get("again") for trial in trials}
+    return [t for t in trials if t.state != TrialState.WAITING and t.number not in again]
+
+
+def _take_over(study: optuna.Study, folder: Path) -> None:
+    """Queue again what dead processes of this machine were working on."""
+    here = socket.gethostname()
+    for trial in counted(study):
+        if trial.state != TrialState.RUNNING or trial.user_attrs.get("owner", here) != here:
+            continue
+        lock = FileLock(folder / f"trial-{trial.number}.lock")
+        with contextlib.suppress(Timeout), lock.acquire(blocking=False):
+            # What is queued says what it is for: a crash after this line doubles nothing.
+            study.enqueue_trial(trial.params, user_attrs={"again": trial.number})
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if trial.number in {t.user_attrs.get("again") for t in study.get_trials(deepcopy=False)}:
+            study.tell(trial.number, state=TrialState.FAIL)

@@ -1,0 +1,252 @@
+"""``bench tune``: search a method's hyperparameters without a target label.
+
+Every set of hyperparameters is run on every shift with every seed of the study, and judged by a
+label-free rule at the end of training. Which set is *chosen* is decided when all have been tried:
+
+1. A set is eligible if it finished everywhere, and its accuracy on held-out source images stayed
+   within `bench.tried.GUARD` of the best of all sets. This guards against what fools label-free
+   rules: classes that are swapped, and collapse.
+2. In each shift and seed, eligible sets are ranked by the rule. The smallest mean rank wins: scores
+   of different shifts have no common scale.
+
+While it runs, sets are proposed by Optuna's tree-structured Parzen estimator, and a set is stopped
+when the best of its scores so far is below the median of the finished ones at the same point.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import optuna
+
+from bench import hyperparameters, plugins, space
+from bench.digest import digest_of
+from bench.errors import BenchError
+from bench.params_file import Params
+from bench.study import claim, counted, importance, open_study, storage_errors
+from bench.trials import (
+    BUDGETS,
+    Materials,
+    available,
+    check_writable,
+    choose_device,
+    resolved,
+)
+from bench.tried import Tried, best, ranked, tried_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from optuna.distributions import BaseDistribution
+
+    from bench.request import Request
+    from bench.select import Rule
+    from bench.suites import Shift
+    from bench.trials import Row
+
+STARTUP = 4
+"""Trials that run to their end before any is stopped."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """How to search.
+
+    Attributes:
+        trials: sets of hyperparameters to try, those of an earlier command included.
+        space: a file with ranges; None for what the method declares.
+        storage: a database URL or ``journal:FILE``; None for SQLite in the study's folder.
+        study: the study's name; None makes one of what is asked.
+        prune: whether to stop hopeless trials while they run.
+    """
+
+    trials: int = 20
+    space: Path | None = None
+    storage: str | None = None
+    study: str | None = None
+    prune: bool = True
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study that can begin: all names are objects, all values are checked.
+
+    Attributes:
+        row: the method.
+        shifts: what to tune on.
+        rule: what judges.
+        space: Optuna's distribution of every hyperparameter that is searched.
+        start: the preset's own values of these, which are tried first.
+        asked: all that makes its trials comparable, as plain data.
+        name: the study's.
+    """
+
+    row: Row
+    shifts: list[Shift]
+    rule: Rule
+    space: dict[str, BaseDistribution]
+    start: dict[str, Any]
+    asked: dict[str, Any]
+    name: str
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What a study has found.
+
+    Attributes:
+        tried: every set of hyperparameters, in order.
+        params: what to run next, or None if no set may be chosen.
+        folder: of the study; holds the runs.
+        left_out: a sentence for each shift left out for lack of data.
+        importance: share of the variance between finished trials that each hyperparameter
+            explains, 0..1; empty if that cannot be said.
+    """
+
+    tried: list[Tried]
+    params: Params | None
+    folder: Path
+    left_out: list[str]
+    importance: Mapping[str, float]
+
+
+def plan(request: Request, search: Search) -> Plan:
+    """Check what is asked, before any data is read.
+
+    Raises:
+        BenchError: not exactly one method, a rule that gives no scores, or a wrong name, value or
+            range.
+    """
+    suite, shifts, rows = resolved(request)
+    if len(rows) != 1:
+        message = f"bench tune takes one method at a time, got {len(rows)}. Say --method NAME."
+        raise BenchError(message)
+    row = rows[0]
+    rule = plugins.load_rule(request.rule)
+    if rule.score is None and not rule.looks_at_target_labels:
+        message = f"The rule '{rule.name}' gives no scores to compare trials by. Take infomax."
+        raise BenchError(message)
+    base = _base(row, request, shifts)
+    given = space.read_space(search.space) if search.space else _declared(row, base)
+    if not given:
+        message = (
+            f"Nothing of '{row.label}' is to be searched. Declare a space in the class (see"
+            " CONTRIBUTING.md), or give one with --space FILE."
+        )
+        raise BenchError(message)
+    ranges = space.distributions(row.loaded.cls, given, base)
+    start = {key: base[key] for key in ranges}
+    asked = {
+        "method": row.loaded.name,
+        "code": row.loaded.code,
+        "settings": row.asked,
+        "preset": request.preset,
+        "shifts": [shift.described() for shift in shifts],
+        "seeds": request.seeds,
+        "rule": rule.name,
+        "backbone": request.backbone,
+        "weights": request.weights,
+        "budget": request.budget or BUDGETS[request.preset],
+        "prune": search.prune,
+        "space": {
+            key: json.loads(optuna.distributions.distribution_to_json(ranges[key]))
+            for key in sorted(ranges)
+        },
+    }
+    digest = digest_of(json.loads(json.dumps(asked)))[:8]
+    name = search.study or f"{row.loaded.name}-{suite.name}-{request.preset}-{rule.name}-{digest}"
+    if not all(part.isalnum() or part in "-_." for part in name) or name.startswith("."):
+        message = f"A study's name has letters, digits, '-', '_' and '.' only, got '{name}'."
+        raise BenchError(message)
+    return Plan(row, shifts, rule, ranges, start, asked, name)
+
+
+def _base(row: Row, request: Request, shifts: Sequence[Shift]) -> dict[str, Any]:
+    """Return every hyperparameter as it is without a search."""
+    kinds = {shift.task for shift in shifts}
+    if len(kinds) > 1:
+        message = "Shifts of classification and of segmentation cannot be tuned together."
+        raise BenchError(message)
+    made: Any = hyperparameters.resolve(row.loaded.cls, request.preset, row.asked, kinds.pop())
+    return hyperparameters.flat(made)
+
+
+def _declared(row: Row, base: Mapping[str, Any]) -> dict[str, object]:
+    """Return the method's space without what the user has set, and parts that are off."""
+    declared = space.declared(row.loaded.cls)
+    known = hyperparameters.keys(row.loaded.cls)
+    return {
+        k: v for k, v in declared.items() if k not in row.asked and (k in base or k not in known)
+    }
+
+
+def tune(
+    request: Request, search: Search, on_trial: Callable[[Tried], None] = lambda _: None
+) -> Tuned:
+    """Try sets of hyperparameters until there are enough, and choose one.
+
+    An interrupted study goes on where it was; several processes may work on one.
+
+    Raises:
+        BenchError: as `plan` and `bench.study.open_study`.
+        MissingDataError: data is missing, before any training; unless `skip_missing`.
+    """
+    planned = plan(request, search)
+    folder = request.runs / "studies" / planned.name
+    check_writable(folder)
+    shifts, left_out = available(planned.shifts, request)
+    storage = search.storage or f"sqlite:///{folder / 'study.db'}"
+    study = open_study(planned.name, storage, planned.asked, _pruner(search))
+    materials = Materials(request, choose_device(request.device))
+    from bench.tune_trial import Worker  # noqa: PLC0415  torch, after mistakes have been answered
+
+    worker = Worker(
+        planned.row, planned.rule, list(itertools.product(shifts, request.seeds)), materials, folder
+    )
+    with storage_errors(storage):
+        starts_inside = all(space.contains(planned.space[k], v) for k, v in planned.start.items())
+        if starts_inside and not study.get_trials(deepcopy=False):
+            study.enqueue_trial(planned.start)
+        seed = int(digest_of(planned.name)[:8], 16)
+        while claimed := claim(study, planned.space, search.trials, folder / "locks", seed):
+            trial, lock = claimed
+            with lock:
+                worker.run(study, trial)
+            on_trial(tried_of(study.trials[trial.number]))
+        tried = ranked([tried_of(trial) for trial in counted(study)])
+        shares = importance(study)
+    return Tuned(tried, _params(planned, request, tried), folder, left_out, shares)
+
+
+def _pruner(search: Search) -> optuna.pruners.BasePruner:
+    if not search.prune:
+        return optuna.pruners.NopPruner()
+    return optuna.pruners.MedianPruner(n_startup_trials=STARTUP)
+
+
+def _params(planned: Plan, request: Request, tried: Sequence[Tried]) -> Params | None:
+    """Return the chosen hyperparameters; of equal ranks the first tried."""
+    chosen = best(tried)
+    if chosen is None:
+        return None
+    settings = {**planned.row.asked, **chosen.settings}
+    about = {
+        "trial": chosen.number,
+        "mean_rank": chosen.rank,
+        "scores": chosen.scores,
+        "source_accuracy": chosen.source_accuracy,
+        "looks_at_target_labels": planned.rule.looks_at_target_labels,
+        "shifts": [shift.name for shift in planned.shifts],
+        "seeds": list(request.seeds),
+        "space": planned.asked["space"],
+        "pruned": sum(trial.state == "pruned" for trial in tried),
+        "failed": sum(trial.state == "failed" for trial in tried),
+        "steps": sum(trial.steps for trial in tried),
+        "seconds": round(sum(trial.seconds for trial in tried), 1),
+    }
+    tuned = {"rule": planned.rule.name, "trials": len(tried), "study": planned.name}
+    return Params(planned.row.loaded.name, request.preset, settings, tuned, about)
