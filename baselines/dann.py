@@ -90,6 +90,12 @@ class DANN:
         "segmentation/smoke": SMOKE_SCENES_CLASSIFIER | _ADAM | {"hidden": 16},
     }
 
+    space: ClassVar[Mapping[str, object]] = {
+        "lr": ("around", 10),
+        "gamma": ("uniform", 2, 20),
+        "weight_decay": ("log", 1e-6, 1e-2),
+    }
+
     def __post_init__(self) -> None:
         """Refuse what cannot train."""
         positive(self, "epochs", "max_steps", "batch", "lr", "crop", "hidden")

@@ -78,6 +78,12 @@ class DeepCORAL:
         "segmentation/smoke": SMOKE_SCENES_CLASSIFIER | _ADAM,
     }
 
+    space: ClassVar[Mapping[str, object]] = {
+        "lr": ("around", 10),
+        "weight": ("around", 10),
+        "weight_decay": ("log", 1e-6, 1e-2),
+    }
+
     def __post_init__(self) -> None:
         """Refuse what cannot train."""
         positive(self, "epochs", "max_steps", "batch", "lr", "crop")

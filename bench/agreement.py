@@ -1,72 +1,42 @@
-"""How well selection rules agree with what test labels say afterwards: a diagnosis, no choice."""
+"""What selection rules choose, and how well they agree with test labels, of many runs at once."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench import select
-from bench.headline import quality
-from bench.records import confusions_of
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Sequence
 
-    from bench.groups import Run
+    from numpy.typing import NDArray
+
+    from bench.select import Rule
+
+    Floats = NDArray[np.float64]
 
 NEEDED = 3
 """Values, at least, of which a rank correlation says anything."""
 
 
-@dataclass(frozen=True)
-class Agreement:
-    """By rule, over the runs of one configuration; all empty if they kept no scores.
+def choices(rule: Rule, values: Floats) -> NDArray[np.intp]:
+    """Return of each row the column that `Rule.choose` would take.
 
-    Attributes:
-        picked: figure of the checkpoint that the rule would have picked, one a run.
-        correlation: mean over runs of the rank correlation between the rule's scores of a run's
-            checkpoints and their figures; None if no run defines one.
-        judged: (score, figure) of the last checkpoint, one a run.
+    Args:
+        rule: the rule.
+        values: (runs, checkpoints), checkpoints in the order of training, NaN for None.
+
+    >>> from bench.select import LAST, ORACLE
+    >>> [choices(rule, np.array([[0.9, 0.8]])).tolist() for rule in (LAST, ORACLE)]
+    [[1], [0]]
     """
-
-    picked: Mapping[str, list[float]] = field(default_factory=dict)
-    correlation: Mapping[str, float | None] = field(default_factory=dict)
-    judged: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
-
-
-def agreement(runs: Iterable[Run]) -> Agreement:
-    """Compare what rules thought of finished runs with how good those are on the test set."""
-    picked: dict[str, list[float]] = {}
-    correlations: dict[str, list[float]] = {}
-    judged: dict[str, list[tuple[float, float]]] = {}
-    for run in runs:
-        recorded = run.record.get("scores")
-        if not recorded:
-            continue
-        good = partial(quality, shift=run.record["config"]["shift"])
-        matrices = confusions_of(run.record, run.folder).checkpoints
-        figures = {step: good(matrix) or 0.0 for step, matrix in matrices.items()}
-        picked.setdefault(select.LAST.name, []).append(figures[max(figures)])
-        picked.setdefault(select.ORACLE.name, []).append(max(figures.values()))
-        for name, by_step in recorded.items():
-            values = {step: by_step.get(str(step)) for step in figures}
-            chosen = select.Rule(name, "", _scored).choose(values)
-            picked.setdefault(name, []).append(figures[chosen])
-            known = [step for step, value in values.items() if value is not None]
-            scores = [float(by_step[str(step)] or 0.0) for step in known]
-            rho = rank_correlation(scores, [figures[step] for step in known])
-            correlations.setdefault(name, []).extend([] if rho is None else [rho])
-            if max(figures) in known:
-                judged.setdefault(name, []).append((scores[-1], figures[max(figures)]))
-    return Agreement(
-        picked,
-        {name: float(np.mean(rhos)) if rhos else None for name, rhos in correlations.items()},
-        {name: tuple(points) for name, points in judged.items()},
-    )
+    last = values.shape[1] - 1
+    known = np.where(np.isnan(values), -np.inf, values)
+    if rule.looks_at_target_labels:
+        return known.argmax(axis=1)
+    if rule.score is None:
+        return np.full(len(values), last)
+    return last - known[:, ::-1].argmax(axis=1)
 
 
 def rank_correlation(a: Sequence[float], b: Sequence[float]) -> float | None:
@@ -74,25 +44,63 @@ def rank_correlation(a: Sequence[float], b: Sequence[float]) -> float | None:
 
     None for fewer than three pairs, or if all values on one side are equal.
 
+    Source: Spearman, The American Journal of Psychology 15(1), 1904.
+
     >>> rank_correlation([1.0, 2.0, 30.0], [0.1, 0.3, 0.2])
     0.5
     """
-    if len(a) < NEEDED:
-        return None
-    ranks = [_ranks(np.asarray(values)) for values in (a, b)]
-    if any(bool((r == r[0]).all()) for r in ranks):
-        return None
-    x, y = (r - r.mean() for r in ranks)
-    return float((x @ y) / math.sqrt((x @ x) * (y @ y)))
+    x, y = (_ranks(np.asarray(values, np.float64)) for values in (a, b))
+    rho = float(_correlation(x[None], y[None])[0])
+    return None if np.isnan(rho) else rho
 
 
-def _ranks(values: np.ndarray) -> np.ndarray:
+def rank_correlations(a: Floats, b: Floats) -> Floats:
+    """Return the rank correlation of each row of `a` with the same row of `b`.
+
+    Args:
+        a: (n, m); pairs in which it is NaN are left out.
+        b: (n, m), without NaN.
+
+    Returns:
+        (n,), NaN where `rank_correlation` is None.
+
+    >>> rank_correlations(np.array([[1.0, 2.0, 30.0]]), np.array([[0.1, 0.3, 0.2]])).tolist()
+    [0.5]
+    """
+    holes = np.isnan(a).any(axis=1)
+    found = np.full(len(a), np.nan)
+    whole = ~holes
+    found[whole] = _correlation(_ranks_of_each(a[whole]), _ranks_of_each(b[whole]))
+    for row in np.flatnonzero(holes):
+        known = ~np.isnan(a[row])
+        rho = rank_correlation(a[row, known].tolist(), b[row, known].tolist())
+        found[row] = np.nan if rho is None else rho
+    return found
+
+
+def _correlation(x: Floats, y: Floats) -> Floats:
+    """Return the correlation of the rows (n, m) of `x` and `y`; NaN where it is not defined."""
+    nothing = np.full(len(x), np.nan)
+    if x.shape[1] < NEEDED:
+        return nothing
+    x, y = (r - r.mean(axis=1, keepdims=True) for r in (x, y))
+    spread = np.sqrt((x * x).sum(axis=1) * (y * y).sum(axis=1))
+    # Ranks are multiples of one half and so is their mean: rows without spread are exactly zero.
+    return np.divide((x * y).sum(axis=1), spread, out=nothing, where=spread > 0)
+
+
+def _ranks(values: Floats) -> Floats:
     """Return ranks 1..n; equal values share their mean rank."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = counts.cumsum()
-    ranks: np.ndarray = (last - (counts - 1) / 2)[inverse]
+    ranks: Floats = (last - (counts - 1) / 2)[inverse]
     return ranks
 
 
-def _scored(_: select.Evidence) -> float:
-    raise NotImplementedError
+def _ranks_of_each(values: Floats) -> Floats:
+    """Return `_ranks` of each row, by counting: a row has few values, and there are many rows."""
+    ranks = np.empty_like(values)
+    for place in range(values.shape[1]):
+        own = values[:, place : place + 1]
+        ranks[:, place] = (values < own).sum(axis=1) + ((values == own).sum(axis=1) + 1) / 2
+    return ranks

@@ -26,7 +26,8 @@ CLASS = "iou:"
 
 def with_published(row: Row, cells: Iterable[Cell]) -> Row:
     """Return `row` with the published figures that belong beside it, if there are any."""
-    found = [part for part in _by_row(cells) if (part[0].method, part[0].shift) == _key(row)]
+    key = row.label, row.shift
+    found = _by_row(cell for cell in cells if (cell.method, cell.shift) == key)
     same = [part for part in found if part[0].backbone == row.backbone]
     alone = same or found
     return _beside(row, alone[0]) if len(alone) == 1 else row
@@ -50,10 +51,6 @@ def references(measured: Sequence[Row], suite: Suite, cells: Iterable[Cell]) -> 
         lacked = [row for table in tables.values() or [[]] for row in lacking(table, rows)]
         result += [row for row in rows if row in lacked]
     return result
-
-
-def _key(row: Row) -> tuple[str, str]:
-    return row.label, row.shift
 
 
 def _by_row(cells: Iterable[Cell]) -> list[list[Cell]]:

@@ -21,6 +21,7 @@ from bench import (
     data_commands,
     eval_commands,
     plugins,
+    report_commands,
     runs_commands,
     tune_commands,
 )
@@ -80,6 +81,7 @@ app.add_typer(data_commands.app, name="data", no_args_is_help=True)
 app.add_typer(runs_commands.app, name="runs", no_args_is_help=True)
 app.command("compare")(compare_commands.compare)
 app.command("eval")(eval_commands.evaluate)
+app.command("report")(report_commands.report)
 app.command("tune")(tune_commands.tune)
 
 

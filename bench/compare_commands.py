@@ -64,8 +64,8 @@ def compare(
 def printable(text: str) -> str:
     r"""Escape what a terminal would obey and not show: names come from anywhere.
 
-    >>> printable("caf\u00e9 \x1b[31m\u202e")
-    'caf\u00e9 \\x1b[31m\\u202e'
+    >>> printable("mine \x1b[31m\u202e")
+    'mine \\x1b[31m\\u202e'
     """
     return "".join(
         char.encode("unicode_escape").decode() if unicodedata.category(char) in _UNSEEN else char
@@ -78,7 +78,10 @@ def _print(found: Comparison) -> None:
     typer.echo()
     typer.echo(f"A: {printable(found.a.name)}")
     typer.echo(f"B: {printable(found.b.name)}")
-    typer.echo("In per cent; differences A - B and their intervals in percentage points.")
+    typer.echo(
+        "A and B in per cent; A - B and its interval in percentage points; d_z: A - B in standard"
+        " deviations over the pairs."
+    )
     typer.echo()
     lines = [_line(shift, result) for shift, result in found.shifts.items()]
     if len(lines) > 1:

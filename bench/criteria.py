@@ -22,11 +22,15 @@ SND_TEMPERATURE = 0.05
 SND_IMAGES = 2000
 """Images that it compares with each other: its cost grows with their square."""
 
+EQUAL = 1e-12
+"""Relative difference of weights in `embedded_validation` that is rounding."""
+
 
 def source_accuracy(validation: Logits, labels: NDArray[np.int64]) -> float:
     """Return the accuracy on held-out source images, 0..1.
 
-    Fooled by every shift: a network that fails on the target may be perfect here.
+    NaN if there are none. Fooled by every shift: a network that fails on the target may be
+    perfect here.
 
     Args:
         validation: logits (m, k).
@@ -35,7 +39,7 @@ def source_accuracy(validation: Logits, labels: NDArray[np.int64]) -> float:
     >>> source_accuracy(np.eye(3, dtype=np.float32), np.array([0, 1, 1]))  # doctest: +ELLIPSIS
     0.666...
     """
-    return float((validation.argmax(1) == labels).mean())
+    return float((validation.argmax(1) == labels).mean()) if len(labels) else float("nan")
 
 
 def negative_entropy(target: Logits) -> float:
@@ -59,8 +63,8 @@ def infomax(target: Logits) -> float:
 
     In 0..log k. Sure predictions of all classes equally often reach the maximum, so a collapse no
     longer fools it; but target classes that are not equally frequent are punished, and classes
-    that are swapped with one another are not. Krause et al., NIPS 2010; Shi & Sha, ICML 2012;
-    as a rule of choice, Musgrave et al., arXiv 2208.07360.
+    that are swapped with one another are not. Krause et al., NIPS 2010; for domain adaptation,
+    Shi & Sha, ICML 2012, who choose hyperparameters without a target label.
 
     Args:
         target: logits (n, k).
@@ -77,11 +81,12 @@ def nuclear_norm(target: Logits) -> float:
     r"""Return \|P\|_* / sqrt(n k): batch nuclear-norm maximisation's objective, 0..1.
 
     P (n, k) holds the softmax of each image. The norm is the sum of P's singular values: large
-    if predictions are sure and spread over many classes, and largest if evenly. Fooled as
-    `infomax` is. Cui et al., CVPR 2020.
+    if predictions are sure and spread over many classes, and largest if evenly; 1 takes n >= k.
+    Fooled as `infomax` is. Cui et al., CVPR 2020; as a rule of choice, Musgrave et al.,
+    arXiv 2208.07360.
 
     Args:
-        target: logits (n, k), n >= k.
+        target: logits (n, k).
 
     >>> sure = 50 * np.eye(4, dtype=np.float32)
     >>> round(nuclear_norm(sure), 4), round(nuclear_norm(sure[[0, 0, 0, 0]]), 4)
@@ -97,7 +102,8 @@ def neighbourhood_density(target: Logits) -> float:
     With z = softmax(logits) scaled to length 1 and s_ij = exp(z_i . z_j / 0.05), normalised over
     j != i, it is the mean over i of the entropy of s_i: large if every image has many neighbours
     that are predicted alike. Fooled by collapse, where all images are neighbours. Saito et al.,
-    ICCV 2021, Eq. 1-3. The first 2,000 images count.
+    ICCV 2021; their code gives an image a similarity of -1 with itself where we leave it out. The
+    first 2,000 images count.
 
     Args:
         target: logits (n, k), n >= 2.
@@ -118,7 +124,8 @@ def embedded_validation(validation: Logits, labels: NDArray[np.int64], weights: 
     With the loss l (cross-entropy, nats) and the density ratio w = p_T / p_S of each held-out
     source image, the risk is E[w l] + eta E[w] - eta, where eta = -Cov(w l, w) / Var(w) makes
     its variance smallest. Fooled where the target looks like nothing in the source: no weight
-    makes up for images that are not there. You et al., ICML 2019, Algorithm 2.
+    makes up for images that are not there. You et al., ICML 2019, Algorithms 1 and 2, for any
+    loss; their code suggests 0 and 1 for right and wrong. NaN if there are no images.
 
     Args:
         validation: logits (m, k).
@@ -129,10 +136,13 @@ def embedded_validation(validation: Logits, labels: NDArray[np.int64], weights: 
     >>> round(embedded_validation(even, np.array([0, 1, 2]), np.array([1.0, 1.0, 1.0])), 4)
     -1.3863
     """
+    if not len(labels):
+        return float("nan")
     loss = -np.log(np.maximum(_softmax(validation)[np.arange(len(labels)), labels], 1e-12))
-    weighted = weights * loss
-    variance = weights.var(ddof=1)
-    eta = -np.cov(weighted, weights, ddof=1)[0, 1] / variance if variance > 0 else 0.0
+    weighted, centred = weights * loss, weights - weights.mean()
+    # Of equal weights, rounding alone would decide what eta is.
+    equal = np.abs(centred).max() <= EQUAL * weights.mean()
+    eta = 0.0 if equal else -float(weighted @ centred / (centred @ centred))
     return -float(weighted.mean() + eta * weights.mean() - eta)
 
 

@@ -12,6 +12,7 @@ A run's record holds the scores by every installed rule, so that a table needs n
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import plugins
@@ -20,7 +21,6 @@ from bench.select import Evidence, judge
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     import numpy as np
 
@@ -69,12 +69,17 @@ def read(folder: Path) -> dict[int, Evidence]:
                     file.get_tensor(f"validation_weights/{checkpoint}"),
                 )
     except (OSError, ValueError, SafetensorError) as error:
-        message = (
-            f"run {folder.name} kept nothing that a rule could judge ({error})."
-            " Delete its folder and run it again, or take --select last."
-        )
-        raise BenchError(message) from error
+        raise _kept_nothing(folder, str(error)) from error
+    if not found:
+        raise _kept_nothing(folder, f"{OUTPUTS} holds no {prefix}...")
     return found
+
+
+def _kept_nothing(folder: Path, why: str) -> BenchError:
+    return BenchError(
+        f"run {folder.name} kept nothing that a rule could judge ({why})."
+        " Delete its folder and run it again, or take --select last."
+    )
 
 
 def scores(evidence: Mapping[int, Evidence]) -> Scores:
@@ -94,7 +99,7 @@ def scores(evidence: Mapping[int, Evidence]) -> Scores:
 
 
 def scores_by(
-    rule: Rule, recorded: Mapping[str, Mapping[str, float | None]], folder: Path | None
+    rule: Rule, recorded: Mapping[str, Mapping[str, float | None]], folder: str | Path | None
 ) -> dict[int, float | None]:
     """Return one rule's scores of a run's checkpoints by training step.
 
@@ -111,4 +116,4 @@ def scores_by(
     if folder is None:
         message = f"the record has no scores by the rule '{rule.name}', and its run is not here"
         raise BenchError(message)
-    return {step: judge(rule, seen) for step, seen in read(folder).items()}
+    return {step: judge(rule, seen) for step, seen in read(Path(folder)).items()}

@@ -91,7 +91,8 @@ def _features(net: nn.Module, images: Images, positions: Tensor | None = None) -
 
     A network without features is judged by its logits instead.
     """
-    look = getattr(net, "features", net)
+    features = getattr(net, "features", None)
+    look = features if callable(features) else net
     height, width = images.pixels.shape[-2:]
     device = next((w.device for w in net.parameters()), images.pixels.device)
     size = BATCH if positions is None else 1
@@ -107,5 +108,4 @@ def _features(net: nn.Module, images: Images, positions: Tensor | None = None) -
         rows, columns = positions[first] // width, positions[first] % width
         tall, wide = found.shape[-2:]
         parts.append(found[0, :, rows * tall // height, columns * wide // width].T.cpu())
-    features: np.ndarray = torch.cat(parts).numpy()
-    return features
+    return torch.cat(parts).numpy()

@@ -9,15 +9,17 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from bench.config import RunConfig
 from bench.digest import canonical_json, digest_of
 from bench.errors import BenchError
 from bench.evidence import scores_by
-from bench.headline import class_ious, figures_of, quality
-from bench.records import BROKEN, confusions_of
+from bench.measured import measure
+from bench.records import BROKEN
+from bench.stored import brief_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from bench.measured import Measured
     from bench.records import Record
     from bench.select import Rule
     from bench.suites import Entry, Suite
@@ -36,7 +39,7 @@ _ABSENT = object()
 
 @dataclass(frozen=True)
 class Run:
-    """A run's record, and its folder if the record was not read from a file."""
+    """A run's record, or the `Stored` one, and its folder if it was not read from a file."""
 
     record: Record
     folder: Path | None
@@ -87,25 +90,28 @@ def groups(frame: pd.DataFrame, suite: Suite) -> list[Group]:
         BenchError: one run stands in the frame twice.
     """
     shifts = {(shift.name, shift.source, shift.target) for shift in suite.shifts}
-    found: dict[str, dict[int, Run]] = {}
+    found: dict[bytes, dict[int, Run]] = {}
+    configs: dict[bytes, Config] = {}
     for record, folder in zip(frame["record"], frame["folder"], strict=True):
         if record is None:
             continue
-        config = record["config"]
-        if tuple(config["shift"][key] for key in ("name", "source", "target")) not in shifts:
+        brief = brief_of(record)
+        shift = brief.config["shift"]
+        if (shift["name"], shift["source"], shift["target"]) not in shifts:
             continue
-        key = canonical_json({k: v for k, v in config.items() if k != "seed"})
-        by_seed = found.setdefault(key, {})
-        if config["seed"] in by_seed:
-            message = f"run {record['run_id']} stands in the frame twice; count it once"
+        by_seed = found.setdefault(brief.key, {})
+        if brief.seed in by_seed:
+            message = f"run {brief.run_id} stands in the frame twice; count it once"
             raise BenchError(message)
-        by_seed[config["seed"]] = Run(record, folder)
+        by_seed[brief.seed] = Run(record, folder)
+        configs.setdefault(brief.key, brief.config | {"seed": brief.seed})
+    unreadable = frame.loc[frame["status"] == BROKEN, ["run_id", "error"]].to_numpy().tolist()
     result = []
-    for _, runs in sorted(found.items()):
-        config = next(iter(runs.values())).record["config"]
+    for key, runs in sorted(found.items()):
         ordered = {seed: runs[seed] for seed in sorted(runs)}
-        label = label_of(config, suite.entries)
-        result.append(Group(label, config, ordered, _broken_seeds(frame, config)))
+        label = label_of(configs[key], suite.entries)
+        broken = _broken_seeds(unreadable, configs[key])
+        result.append(Group(label, configs[key], ordered, broken))
     return result
 
 
@@ -114,14 +120,20 @@ def distinct_labels(found: Sequence[Group]) -> list[str]:
     namesakes: dict[object, list[Config]] = {}
     for group in found:
         namesakes.setdefault((*_table_of(group.config), group.label), []).append(group.config)
+    differing_in = {
+        name: [
+            key
+            for key in ("code", "budget", "precision", "data", "shift", "params", "tuned")
+            if any(other.get(key) != first.get(key) for other in others)
+        ]
+        for name, (first, *others) in namesakes.items()
+    }
     result = []
     for group in found:
         config = group.config
-        others = namesakes[*_table_of(config), group.label]
         differing = [
             f"{key} {config[key] if isinstance(config[key], int) else _short(config[key])}"
-            for key in ("code", "budget", "precision", "data", "shift", "params", "tuned")
-            if any(other.get(key) != config.get(key) for other in others)
+            for key in differing_in[*_table_of(config), group.label]
         ]
         result.append(f"{group.label} ({', '.join(differing)})" if differing else group.label)
     return result
@@ -158,12 +170,12 @@ def _is_entry(config: Config, entry: Entry) -> bool:
     An entry's setting that a preset has anyway is not among the run's settings, so that is
     looked up in the resolved parameters.
     """
+    settings = config["settings"]
+    if config["method"] != entry.method or not settings.keys() <= entry.settings.keys():
+        return False
     wanted = json.loads(canonical_json(dict(entry.settings)))  # as a record holds it
-    extra = any(key not in wanted or wanted[key] != v for key, v in config["settings"].items())
-    return (
-        config["method"] == entry.method
-        and not extra
-        and all(_parameter(config["params"], key) == value for key, value in wanted.items())
+    return all(wanted[key] == value for key, value in settings.items()) and all(
+        _parameter(config["params"], key) == value for key, value in wanted.items()
     )
 
 
@@ -176,14 +188,14 @@ def _parameter(params: Mapping[str, Any], key: str) -> object:
     return value
 
 
-def _broken_seeds(frame: pd.DataFrame, config: Config) -> dict[int, str]:
+def _broken_seeds(unreadable: Iterable[Sequence[str]], config: Config) -> dict[int, str]:
     """Return {seed: error} of unreadable runs whose name proves that they belong to the group."""
     found = {}
-    for run_id, error in frame.loc[frame["status"] == BROKEN, ["run_id", "error"]].to_numpy():
-        parts = re.fullmatch(r".*-(\d{1,18})-[0-9a-f]{12}", run_id)
-        if parts is None:
+    for run_id, error in unreadable:
+        parts = re.fullmatch(r"(.*)-(\d{1,18})-[0-9a-f]{12}", run_id)
+        if parts is None or parts[1] != f"{config['method']}-{config['shift']['name']}":
             continue
-        seed = int(parts[1])
+        seed = int(parts[2])
         if RunConfig(**config | {"seed": seed}).run_id == run_id:
             found[seed] = str(error)
     return found
@@ -194,21 +206,39 @@ def outcomes(group: Group, rule: Rule) -> tuple[dict[int, Scores], dict[int, dic
 
     A finished run whose scores cannot be read, or that the rule has no scores of, is broken.
     """
-    scored: dict[int, Scores] = {}
-    failed = {
-        seed: {"seed": seed, "status": BROKEN, "error": error}
-        for seed, error in group.broken.items()
+    done = finished(group)
+    measured = measure([group.runs[seed] for seed in done], rule)
+    scored = {
+        seed: _scores(measured, place)
+        for place, seed in enumerate(done)
+        if place not in measured.errors
+    }
+    return scored, unfinished(group, {done[p]: error for p, error in measured.errors.items()})
+
+
+def finished(group: Group) -> list[int]:
+    """Return the seeds that ran to their end, whether or not their scores can be read."""
+    return [seed for seed, run in group.runs.items() if brief_of(run.record).status == "done"]
+
+
+def unfinished(group: Group, errors: Mapping[int, str]) -> dict[int, dict[str, Any]]:
+    """Return seed, status and error of each seed without scores, by seed.
+
+    Args:
+        group: the group.
+        errors: why seeds that finished have no scores after all.
+    """
+    failed: dict[int, tuple[str, str | None]] = {
+        seed: (BROKEN, error) for seed, error in (*group.broken.items(), *errors.items())
     }
     for seed, run in group.runs.items():
-        status, error = run.record["status"], run.record["error"]
-        if status == "done":
-            try:
-                scored[seed] = scores(run, rule)
-                continue
-            except BenchError as reason:
-                status, error = BROKEN, str(reason)
-        failed[seed] = {"seed": seed, "status": status, "error": error}
-    return scored, failed
+        brief = brief_of(run.record)
+        if brief.status != "done":
+            failed[seed] = brief.status, brief.error
+    return {
+        seed: {"seed": seed, "status": status, "error": error}
+        for seed, (status, error) in sorted(failed.items())
+    }
 
 
 def scores(run: Run, rule: Rule) -> Scores:
@@ -217,28 +247,22 @@ def scores(run: Run, rule: Rule) -> Scores:
     Raises:
         BenchError: the run's matrices are missing, broken or empty, or the rule has no scores.
     """
-    shift = run.record["config"]["shift"]
-    confusions = confusions_of(run.record, run.folder)
-    if not confusions.checkpoints:
-        message = "no checkpoint was scored"
-        raise BenchError(message)
-    good = partial(quality, shift=shift)
-    step = chosen_step(run, rule, {s: good(m) for s, m in confusions.checkpoints.items()})
-    chosen = confusions.checkpoints[step]
-    found = Scores(
-        step,
-        figures_of(chosen, shift),
-        class_ious(chosen, shift),
-        {
-            stage["name"]: good(confusions.stages[stage["name"]])
-            for stage in run.record["stages"]
-            if stage["name"] in confusions.stages
-        },
+    measured = measure([run], rule)
+    if measured.errors:
+        raise BenchError(measured.errors[0])
+    return _scores(measured, 0)
+
+
+def _scores(measured: Measured, place: int) -> Scores:
+    figures, classes, stages = (
+        {name: None if np.isnan(column[place]) else float(column[place]) for name, column in part}
+        for part in (
+            measured.figures.items(),
+            measured.classes.items(),
+            ((name, measured.stages[name]) for name in measured.stage_names[place]),
+        )
     )
-    if None in (*found.figures.values(), *found.stages.values()):
-        message = "a confusion matrix is empty"
-        raise BenchError(message)
-    return found
+    return Scores(int(measured.steps[place]), figures, classes, stages)
 
 
 def chosen_step(run: Run, rule: Rule, qualities: Mapping[int, float | None]) -> int:

@@ -17,6 +17,8 @@ from bench.errors import BenchError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from numpy.typing import NDArray
+
     from bench.metrics import Confusion
 
 METRICS: Mapping[str, tuple[str, ...]] = {
@@ -27,13 +29,25 @@ METRICS: Mapping[str, tuple[str, ...]] = {
 it."""
 
 
+def metrics_of(shift: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of what is measured on `shift`; rows are ranked by the first."""
+    return METRICS[_task(shift)]
+
+
+def class_names(shift: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the classes of a segmentation, each of which has an IoU; () of a classification."""
+    if _task(shift) == "classification":
+        return ()
+    return tuple(protocol(shift["protocol"]).classes.names)
+
+
 def ranked_by(shift: Mapping[str, Any]) -> str:
     """Return the name of the metric by which runs on `shift` are ranked.
 
     >>> ranked_by({"name": "mnist2usps"}), ranked_by({"task": "segmentation"})
     ('accuracy', 'miou')
     """
-    return METRICS[_task(shift)][0]
+    return metrics_of(shift)[0]
 
 
 def figures_of(matrix: Confusion, shift: Mapping[str, Any]) -> dict[str, float | None]:
@@ -58,6 +72,28 @@ def figures_of(matrix: Confusion, shift: Mapping[str, Any]) -> dict[str, float |
         "fwiou": metrics.frequency_weighted_iou(matrix),
         "pixel_accuracy": metrics.pixel_accuracy(matrix),
     }
+
+
+def figures_of_each(
+    matrices: NDArray[Any], shift: Mapping[str, Any]
+) -> dict[str, NDArray[np.float64]]:
+    """Return `figures_of` many matrices at once, by metric: float64 (n,), NaN for None.
+
+    Args:
+        matrices: integers (n, k, k); those of a classification in one go.
+        shift: of them all.
+
+    >>> figures_of_each(np.array([[[3, 1], [0, 4]], [[0, 0], [0, 0]]]), {})["accuracy"].tolist()
+    [0.875, nan]
+    """
+    if _task(shift) == "classification":
+        # Sums of uint16 and uint32 are uint64, and exact; int64 might overflow.
+        exact = matrices.astype(np.float64) if matrices.dtype == np.int64 else matrices
+        hits, total = np.trace(exact, axis1=1, axis2=2), exact.sum(axis=(1, 2))
+        nothing = np.full(len(matrices), np.nan)
+        return {"accuracy": np.divide(hits, total, out=nothing, where=total > 0)}
+    each = [figures_of(matrix, shift) for matrix in matrices]
+    return {name: np.array([f[name] for f in each], np.float64) for name in METRICS[_task(shift)]}
 
 
 def quality(matrix: Confusion, shift: Mapping[str, Any]) -> float | None:

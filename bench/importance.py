@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import warnings
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,10 @@ STRENGTHS = (1e-3, 1e-1)
 A classifier without any tells all domains apart and makes of every ratio 0 or infinity."""
 
 HELD_OUT = 5
-"""One in so many images decides between them."""
+"""One in so many images decides between them; all of them, where a domain has fewer images."""
+
+CONSTANT = 1e-9
+"""Relative spread of a feature that float32 cannot have: it is rounding."""
 
 LARGEST = 1e6
 """Bound of a ratio, and the inverse of its lower one."""
@@ -41,22 +45,29 @@ def density_ratio(source: Features, target: Features, validation: Features) -> N
     >>> bool(w[0] < w[1] < w[2]), bool(0.7 < w[1] < 1.4)
     (True, True)
     """
+    state = random.getstate()
     from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415  takes a second to import
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
 
+    random.setstate(state)  # what is imported draws from it
+    if not len(validation):
+        return np.ones(0)
     both = np.concatenate([source, target]).astype(np.float64)
     middle, spread = both.mean(0), both.std(0)
-    spread[spread == 0] = 1.0
+    spread[spread <= CONSTANT * np.abs(middle)] = 1.0
     both = (both - middle) / spread
     is_source = np.arange(len(both)) < len(source)
     held_out = np.arange(len(both)) % HELD_OUT == 0
+    fitted = ~held_out
+    if min(len(source), len(target)) < HELD_OUT:
+        held_out = fitted = np.ones(len(both), dtype=bool)
     candidates = []
     for strength in STRENGTHS:
         classifier = LogisticRegression(C=strength, max_iter=100, tol=1e-3)
         with warnings.catch_warnings():
             # Nearly converged is good enough: the ratio is an estimate anyway.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            classifier.fit(both[~held_out], is_source[~held_out])
+            classifier.fit(both[fitted], is_source[fitted])
         candidates.append((classifier.score(both[held_out], is_source[held_out]), classifier))
     best = max(candidates, key=lambda candidate: candidate[0])[1]
     log_odds = best.decision_function((validation.astype(np.float64) - middle) / spread)

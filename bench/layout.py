@@ -352,8 +352,8 @@ def _later(rows: list[Row], notes: list[str]) -> Part | None:
         return None
     head = ("Method", NAMES[rows[0].metric], "Protocol", "Network", "Initial weights", "Checkpoint")
     about = (
-        "As published, in per cent. None was measured on our network, so none is compared with"
-        " ours. Checkpoint: which one was scored; chosen by test labels, it is an upper bound."
+        "As published, in per cent, each under conditions of its own: none is compared with ours."
+        " Checkpoint: which one was scored; chosen by test labels, it is an upper bound."
     )
     lines = [later_line_of(row, notes) for row in rows]
     return Part("Later work", about, Grid("lrllll", head, lines))

@@ -15,22 +15,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench import plugins, published, select
-from bench.agreement import agreement
 from bench.beside import references, with_published
-from bench.groups import distinct_labels, groups, label_of, outcomes
-from bench.headline import ranked_by
+from bench.groups import distinct_labels, finished, groups, label_of, unfinished
+from bench.headline import class_names, metrics_of
 from bench.letters import letters
+from bench.measured import measure
 from bench.paired import summary
 from bench.row import Row
+from bench.spread import spreads
+from bench.stored import brief_of
 from bench.tables import render
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     import pandas as pd
+    from numpy.typing import NDArray
 
     from bench.groups import Group
     from bench.select import Rule
+    from bench.spread import Spreads
     from bench.suites import Suite
 
 PRESETS = ("paper", "fast", "smoke")
@@ -57,10 +61,11 @@ def rows(
     chosen = plugins.load_rule(rule)
     cells = published.cells(suite.name)
     found = groups(frame, suite)
-    measured = []
-    for group, label in zip(found, distinct_labels(found), strict=True):
-        row = dataclasses.replace(_measured(group, chosen, seeds), suite=suite.name)
-        measured.append(dataclasses.replace(with_published(row, cells), label=label))
+    board = _Board(found, chosen)
+    measured = [
+        with_published(board.row(place, label, suite.name, seeds), cells)
+        for place, label in enumerate(distinct_labels(found))
+    ]
     order = {shift.name: place for place, shift in enumerate(suite.shifts)}
     return _grouped(
         sorted([*measured, *references(measured, suite, cells)], key=lambda row: _place(row, order))
@@ -75,78 +80,111 @@ def _grouped(rows: list[Row]) -> list[Row]:
             tables.setdefault(row.section, []).append(place)
     result = list(rows)
     for places in tables.values():
-        values = [dict(zip(rows[i].seeds, rows[i].values, strict=True)) for i in places]
+        values = [dict(zip(rows[i].seeds, rows[i].figures, strict=True)) for i in places]
         for place, group in zip(places, letters(values), strict=True):
-            result[place] = dataclasses.replace(rows[place], group=group)
+            result[place] = dataclasses.replace(rows[place], group=group) if group else rows[place]
     return result
 
 
-def _measured(group: Group, rule: Rule, planned: Collection[int]) -> Row:
-    """Return the row of one configuration; its suite is still to be named."""
-    scored, failed = outcomes(group, rule)
-    records = {seed: run.record for seed, run in group.runs.items()}
-    config = group.config
-    tuned = config.get("tuned", {})
-    metric = ranked_by(config["shift"])
-    figures = _collected(score.figures for score in scored.values())
-    values = figures.pop(metric, [])
-    mean, std, ci95 = summary(values)
-    classes = _collected(score.classes for score in scored.values())
-    stages = _collected(score.stages for score in scored.values())
-    finished = [records[seed] for seed in scored]
-    agreed = agreement([group.runs[seed] for seed in scored])
-    return Row(
-        suite="",
-        shift=config["shift"]["name"],
-        protocol=config["shift"]["protocol"],
-        backbone=config["backbone"],
-        method=config["method"],
-        preset=config["preset"],
-        rule=rule.name,
-        metric=metric,
-        label=group.label,
-        n=len(scored),
-        planned=len({*records, *group.broken, *planned}),
-        mean=mean,
-        std=std,
-        ci95=ci95,
-        settings=config["settings"],
-        weights=config["weights"],
-        learns_from=config["learns_from"],
-        chosen_on_test_labels=rule.looks_at_target_labels
-        or tuned.get("rule") == select.ORACLE.name,
-        steps=float(np.mean([r["steps"] for r in finished])) if finished else None,
-        seconds=float(np.mean([r["seconds"] for r in finished])) if finished else None,
-        seeds=tuple(scored),
-        values=tuple(values),
-        failed=tuple(failed[seed] for seed in sorted(failed)),
-        stages=tuple(
-            {"stage": name, "n": len(values), **_spread(values)} for name, values in stages.items()
-        ),
-        departure=next(iter(records.values()))["departure"],
-        devices=tuple(sorted({r["device"] for r in records.values()})),
-        threads=tuple(sorted({r["threads"] for r in records.values()})),
-        others={name: _spread(values) for name, values in figures.items()},
-        classes={name: _spread(values) for name, values in classes.items()},
-        picked={name: _spread(values) for name, values in agreed.picked.items()},
-        correlation=agreed.correlation,
-        judged=agreed.judged,
-        tuned=tuned or None,
-    )
+class _Board:
+    """All finished runs of some groups, measured at once, and summarised by group."""
 
+    def __init__(self, found: Sequence[Group], rule: Rule) -> None:
+        self._groups, self._rule = found, rule
+        self._seeds = [finished(group) for group in found]
+        runs = [g.runs[seed] for g, seeds in zip(found, self._seeds, strict=True) for seed in seeds]
+        briefs = [brief_of(run.record) for run in runs]
+        sizes = [len(seeds) for seeds in self._seeds]
+        self._start = np.cumsum([0, *sizes]).tolist()
+        self._of_run = np.repeat(np.arange(len(found)), sizes)
+        self._measured = measured = measure(runs, rule)
+        self._figures = self._spreads(measured.figures)
+        self._classes = self._spreads(measured.classes)
+        self._stages = self._spreads(measured.stages)
+        self._picked = self._spreads(measured.picked)
+        self._correlation = self._spreads(measured.correlation)
+        self._values = {name: column.tolist() for name, column in measured.figures.items()}
+        self._judged = {name: column.tolist() for name, column in measured.judged.items()}
+        self._last = measured.picked.get(select.LAST.name, np.array([])).tolist()
+        scored = ~np.isnan(measured.steps)
+        self._taken = {
+            key: spreads(
+                np.where(scored, [getattr(brief, key) for brief in briefs], np.nan),
+                self._of_run,
+                len(found),
+            )
+            for key in ("steps", "seconds")
+        }
 
-def _collected(by_seed: Iterable[Mapping[str, float | None]]) -> dict[str, list[float]]:
-    """Return the values of all seeds by name; a name without any has an empty list."""
-    found: dict[str, list[float]] = {}
-    for values in by_seed:
-        for name, value in values.items():
-            found.setdefault(name, []).extend([] if value is None else [value])
-    return found
+    def _spreads(self, columns: Mapping[str, NDArray[np.float64]]) -> dict[str, Spreads]:
+        return {n: spreads(v, self._of_run, len(self._groups)) for n, v in columns.items()}
 
+    def row(self, place: int, label: str, suite: str, planned: Collection[int]) -> Row:
+        """Return the row of one group, without published figures."""
+        group, rule, measured = self._groups[place], self._rule, self._measured
+        config, briefs = group.config, [brief_of(run.record) for run in group.runs.values()]
+        shift, tuned = config["shift"], config.get("tuned", {})
+        runs = range(self._start[place], self._start[place + 1])
+        seeds = dict(zip(runs, self._seeds[place], strict=True))
+        errors = {seeds[run]: measured.errors[run] for run in runs if run in measured.errors}
+        scored = [run for run in runs if run not in measured.errors]
+        metric, *others = metrics_of(shift)
+        figures = self._figures.get(metric)
+        names = dict.fromkeys(name for run in scored for name in measured.stage_names[run])
+        return Row(
+            suite=suite,
+            shift=shift["name"],
+            protocol=shift["protocol"],
+            backbone=config["backbone"],
+            method=config["method"],
+            preset=config["preset"],
+            rule=rule.name,
+            metric=metric,
+            label=label,
+            n=len(scored),
+            planned=len({*group.runs, *group.broken, *planned}),
+            mean=figures.mean[place] if figures else None,
+            std=figures.std[place] if figures else None,
+            ci95=figures.ci95[place] if figures else None,
+            settings=config["settings"],
+            weights=config["weights"],
+            learns_from=config["learns_from"],
+            chosen_on_test_labels=rule.looks_at_target_labels
+            or tuned.get("rule") == select.ORACLE.name,
+            steps=self._taken["steps"].mean[place],
+            seconds=self._taken["seconds"].mean[place],
+            seeds=tuple(seeds[run] for run in scored),
+            figures=tuple([self._values[metric][run] for run in scored]),
+            failed=tuple(unfinished(group, errors).values()),
+            stages=tuple(
+                {"stage": n, "n": self._stages[n].n[place], **self._stages[n].of(place)}
+                for n in names
+            ),
+            departure=briefs[0].departure,
+            devices=tuple(sorted({brief.device for brief in briefs})),
+            threads=tuple(sorted({brief.threads for brief in briefs})),
+            others={name: self._figures[name].of(place) for name in others if scored},
+            classes={n: self._classes[n].of(place) for n in class_names(shift) if scored},
+            picked={n: each.of(place) for n, each in self._picked.items() if each.n[place]},
+            correlation={
+                n: each.mean[place]
+                for n, each in self._correlation.items()
+                if self._picked[n].n[place]
+            },
+            judged=self._judgements(scored),
+            tuned=tuned or None,
+        )
 
-def _spread(values: Sequence[float]) -> dict[str, float | None]:
-    mean, std, _ = summary(values)
-    return {"mean": mean, "std": std}
+    def _judgements(self, scored: Sequence[int]) -> dict[str, tuple[tuple[float, float], ...]]:
+        """Return by rule (score, figure) of the last checkpoint of some runs."""
+        found = {}
+        for name, column in self._judged.items():
+            points = [
+                (column[run], self._last[run]) for run in scored if column[run] == column[run]
+            ]
+            if points:
+                found[name] = tuple(points)
+        return found
 
 
 def _place(row: Row, order: Mapping[str, int]) -> tuple[Any, ...]:

@@ -39,9 +39,11 @@ def letters(methods: Sequence[BySeed]) -> list[str]:
     >>> letters([a, b, c])
     ['a', 'a', 'b']
     """
+    if len(methods) > MOST:
+        return [""] * len(methods)
     pairs = list(combinations(range(len(methods)), 2))
     most = max((len(methods[i].keys() & methods[j].keys()) for i, j in pairs), default=0)
-    if len(methods) > MOST or not pairs or most < needed(len(pairs)):
+    if not pairs or most < needed(len(pairs)):
         return [""] * len(methods)
     adjusted = holm([_p_value(methods[i], methods[j]) for i, j in pairs])
     apart = {pair for pair, p in zip(pairs, adjusted, strict=True) if p <= LEVEL}

@@ -43,9 +43,12 @@ def lines_of(grid: Grid) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in (head, rulers, *body))
 
 
+_MAY_BE_MARKUP = frozenset("\\`*|<>_")
 _MARKUP = re.compile(r"([\\`*|<>])|((?<![^\W_])_|_(?![^\W_]))")
 
 
 def escaped(text: str) -> str:
     """Escape what Markdown would take for markup; an underscore inside a word is none."""
+    if _MAY_BE_MARKUP.isdisjoint(text):  # nearly every cell: several times as fast
+        return text
     return _MARKUP.sub(lambda found: "\\" + found[0], text)

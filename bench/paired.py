@@ -89,21 +89,39 @@ def sign_flip(differences: ArrayLike) -> float:
     # Sorted: equal pairs give one p in whatever order they come, and with a and b swapped.
     sizes = np.sort(np.abs(d))
     least = abs(float(d.sum())) - _ROUNDING * float(sizes.sum())
-    if len(d) > EXACT:
-        return _drawn(sizes, least)
-    # The sign of the first stays: the other half of the sums are these, negated.
-    sums = sizes[:1] if len(d) else np.zeros(1)
-    for size in sizes[1:]:
+    if least <= 0:
+        return 1.0
+    return _counted(sizes, least) if len(d) <= EXACT else _drawn(sizes, least)
+
+
+def _counted(sizes: NDArray[np.float64], least: float) -> float:
+    """Return the share of all assignments with |sum| >= least > 0.
+
+    Every sum is one of the first half of the pairs plus one of the second, so 2^(n/2) of each are
+    enough to count among 2^n.
+    """
+    first, second = (_sums(half) for half in np.array_split(sizes, 2))
+    below = np.searchsorted(np.sort(second), least - first)
+    reached = int(np.sum(len(second) - below))
+    return 2 * reached / 2 ** len(sizes)  # the other tail is as large
+
+
+def _sums(sizes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the sums of `sizes` with all assignments of signs."""
+    sums = np.zeros(1)
+    for size in sizes:
         sums = np.concatenate([sums + size, sums - size])
-    return float(np.mean(np.abs(sums) >= least))
+    return sums
 
 
 def _drawn(sizes: NDArray[np.float64], least: float) -> float:
     rng = np.random.default_rng(_SEED)
-    reached = 0
+    n, reached = len(sizes), 0
     for _ in range(FLIPS // _BLOCK):
-        signs = 2.0 * rng.integers(0, 2, (_BLOCK, len(sizes)), dtype=np.int8) - 1.0
-        reached += int(np.count_nonzero(np.abs(signs @ sizes) >= least))
+        octets = rng.integers(0, 256, (_BLOCK, -(-n // 8)), dtype=np.uint8)
+        kept = np.unpackbits(octets, axis=1, count=n)  # a bit a sign: 1 for plus
+        sums = kept @ (2 * sizes) - sizes.sum()
+        reached += int(np.count_nonzero(np.abs(sums) >= least))
     return (reached + 1) / (FLIPS + 1)
 
 
@@ -111,8 +129,9 @@ def interval(differences: Sequence[float]) -> Interval | None:
     """Return the 95 % interval of the mean difference; None with fewer than two pairs.
 
     Student's t below `BOOTSTRAPPED` pairs: a bootstrap of so few is too narrow. From there on a
-    bootstrap, bias-corrected and accelerated, with a fixed seed, which follows a skewed
-    distribution. Differences that are all equal have an interval without width.
+    bootstrap, bias-corrected and accelerated, with a fixed seed, whose ends follow a skew. Of
+    twenty pairs it holds the truth in 90 to 95 of 100 cases, by the distribution (simulated, see
+    tests/benchmarks/README.md). Differences that are all equal have an interval without width.
 
     Source: Efron, Journal of the American Statistical Association 82(397), 1987.
 

@@ -14,78 +14,45 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import json
 import os
 import zipfile
-from dataclasses import dataclass, field
-from dataclasses import fields as fields_of
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import orjson
 import pandas as pd
 
-from bench.config import RunConfig
+from bench.confusions import Confusions, parsed, unpacked
 from bench.digest import canonical_json
 from bench.errors import BenchError
 from bench.files import atomic_path, write_json, write_text
-from bench.metrics import Confusion, checked
+from bench.metrics import checked
+from bench.schema import check
+from bench.stored import Stored, brief_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-Record = dict[str, Any]
+    from bench.stored import Pool
 
-STATUSES = ("running", "done", "diverged", "failed", "interrupted", "pruned")
+Record = dict[str, Any]
 
 BROKEN = "broken"
 """Status, in frames only, of a folder whose ``run.json`` cannot be read."""
 
-_NUMBER = (int, float)
-_KEYS: Mapping[str, type | tuple[type, ...]] = {
-    "run_id": str,
-    "status": str,
-    "error": (str, type(None)),
-    "config": dict,
-    "departure": (str, type(None)),
-    "stages": list,
-    "checkpoints": list,
-    "steps": int,
-    "seconds": _NUMBER,
-    "threads": int,
-    "device": str,
-    "environment": dict,
-    "started": str,
-    "finished": (str, type(None)),
-}
-_LATER_KEYS: Mapping[str, type] = {"scores": dict}
-"""What records of earlier versions lack."""
-_LATER_CONFIG_KEYS = frozenset({"tuned"})
-_CONFIG_KEYS = frozenset(field.name for field in fields_of(RunConfig))
-_TUNED_KEYS: Mapping[str, type] = {"rule": str, "trials": int, "study": str}
 _SHIFT_COLUMNS = ("source", "target", "protocol")
-_CONFIG_COLUMNS = ("method", "preset", "backbone", "weights", "code", "learns_from", "seed")
-_RUN_COLUMNS = ("status", "error", "steps", "seconds", "threads", "device", "started")
+_CONFIG_COLUMNS = ("method", "preset", "backbone", "weights", "code", "learns_from")
+_BRIEF_COLUMNS = (
+    *("run_id", "seed", "status", "error", "steps", "seconds", "threads", "device", "started"),
+)
 COLUMNS = (
     *("run_id", "method", "settings", "preset", "shift", "source", "target", "protocol"),
     *("backbone", "weights", "code", "learns_from", "seed", "status", "error", "steps"),
     *("seconds", "threads", "device", "started", "folder", "record"),
 )
 """Columns of a frame of runs. `settings` is canonical JSON; `folder` is None for a record that
-was read from a file; `record` is the raw dict, None for a broken run."""
-
-
-@dataclass(frozen=True, eq=False)
-class Confusions:
-    """The confusion matrices of one run: int64 (k, k), rows = ground truth.
-
-    Attributes:
-        checkpoints: by training step of the last stage, ascending; the last is rule `last`.
-        stages: by name, for every stage whose result is a task network, in no fixed order.
-    """
-
-    checkpoints: dict[int, Confusion] = field(default_factory=dict)
-    stages: dict[str, Confusion] = field(default_factory=dict)
+was read from a file; `record` is its `Stored` record, None for a broken run."""
 
 
 # ------------------------------------------------------------------ one run folder
@@ -104,7 +71,7 @@ def write_run(folder: Path, record: Record) -> None:
 
 def read_run(folder: Path) -> Record:
     """Return the record in `folder`. Raises BenchError if it is absent, torn or malformed."""
-    return _read(str(folder))
+    return _read(str(folder))[1]
 
 
 def append_metrics(folder: Path, lines: Iterable[str]) -> None:
@@ -184,15 +151,17 @@ def load_runs(runs: Path) -> pd.DataFrame:
 
 
 def _load_folders(paths: Iterable[str]) -> pd.DataFrame:
-    records: list[Record | None] = []
+    records: list[Stored | None] = []
     folders: list[str | None] = []
     errors: list[str | None] = []
+    pool: Pool = {}
     for path in paths:
         if not os.path.exists(f"{path}/run.json"):  # noqa: PTH110  twice as fast on 100,000 runs
             continue
         folders.append(path)
         try:
-            records.append(_read(path))
+            text, record = _read(path)
+            records.append(Stored(text, brief_of(record, None, pool)))
             errors.append(None)
         except BenchError as error:
             records.append(None)
@@ -214,31 +183,30 @@ def load_records(paths: Iterable[Path]) -> pd.DataFrame:
 
 
 def _load_records(paths: Iterable[Path]) -> pd.DataFrame:
-    found: dict[str, tuple[Record, str]] = {}
+    found: dict[str, tuple[Stored, Path, int]] = {}
+    pool: Pool = {}
     for path in paths:
-        for where, record in _read_records(path):
-            name = record["run_id"]
-            if name in found and found[name][0] != record:
-                message = f"{where}: run {name} has other content at {found[name][1]}. Keep one."
+        for number, record in _read_records(path, pool):
+            name = record.brief.run_id
+            earlier, *place = found.setdefault(name, (record, path, number))
+            if earlier is not record and earlier != record:
+                message = (
+                    f"{path}, line {number}: run {name} has other content at"
+                    f" {place[0]}, line {place[1]}. Keep one."
+                )
                 raise BenchError(message)
-            found.setdefault(name, (record, where))
     records = [found[name][0] for name in sorted(found)]
     return _frame(records, [None] * len(records), [None] * len(records))
 
 
-def confusions_of(record: Record, folder: str | Path | None) -> Confusions:
+def confusions_of(record: Mapping[str, Any], folder: str | Path | None) -> Confusions:
     """Return a run's confusion matrices, from its record if exported, else from its folder."""
-    if "confusion" not in record:
-        if folder is None:
-            message = f"run {record['run_id']} has neither confusion matrices nor a folder"
-            raise BenchError(message)
-        return read_confusions(Path(folder))
-    embedded = record["confusion"]
-    steps = sorted((int(step), matrix) for step, matrix in embedded["checkpoints"].items())
-    return Confusions(
-        {step: checked(matrix) for step, matrix in steps},
-        {name: checked(matrix) for name, matrix in sorted(embedded["stages"].items())},
-    )
+    if "confusion" in record:
+        return unpacked(parsed(**record["confusion"]))
+    if folder is None:
+        message = f"run {record['run_id']} has neither confusion matrices nor a folder"
+        raise BenchError(message)
+    return read_confusions(Path(folder))
 
 
 def export(folder: Path) -> Record:
@@ -275,88 +243,6 @@ def write_records(path: Path, records: Iterable[Record]) -> None:
         write_text(path, "".join(lines[name] + "\n" for name in sorted(lines)))
 
 
-# ------------------------------------------------------------------ what a record must hold
-
-
-def check(record: object, where: str, *, exported: bool = False) -> None:
-    """Raise BenchError unless `record` has exactly the keys of a record, with their types."""
-    if not isinstance(record, dict):
-        message = f"{where}: expected a record (a JSON object), got {type(record).__name__}"
-        raise BenchError(message)
-    expected = {*_KEYS, *_LATER_KEYS} | ({"confusion"} if exported else set())
-    _check_keys({*record, *_LATER_KEYS}, expected, where)
-    for key, kind in (*_KEYS.items(), *_LATER_KEYS.items()):
-        if key in record and not isinstance(record[key], kind):
-            message = f"{where}: '{key}' has the wrong type: {record[key]!r}"
-            raise BenchError(message)
-    if record["status"] not in STATUSES:
-        message = f"{where}: unknown status '{record['status']}'; one of {', '.join(STATUSES)}"
-        raise BenchError(message)
-    config = record["config"]
-    _check_keys(config.keys() | _LATER_CONFIG_KEYS, _CONFIG_KEYS, f"{where}, config")
-    if "tuned" in config:
-        _check_tuned(config["tuned"], f"{where}, config.tuned")
-    shift = config["shift"]
-    if not isinstance(shift, dict) or not {"name", *_SHIFT_COLUMNS} <= shift.keys():
-        message = f"{where}: config.shift is no shift: {shift!r}"
-        raise BenchError(message)
-    _check_scores(record.get("scores", {}), where)
-    if exported:
-        _check_confusion(record["confusion"], where)
-
-
-def _check_keys(got: Iterable[str], expected: Iterable[str], where: str) -> None:
-    got, expected = set(got), set(expected)
-    if got == expected:
-        return
-    parts = [
-        f"{what} {', '.join(repr(key) for key in sorted(keys))}"
-        for what, keys in (("missing", expected - got), ("unknown", got - expected))
-        if keys
-    ]
-    message = f"{where}: {'; '.join(parts)}. It was written by another version, or edited by hand."
-    raise BenchError(message)
-
-
-def _check_tuned(tuned: object, where: str) -> None:
-    """Raise BenchError unless this says how settings were found."""
-    if not isinstance(tuned, dict) or {k: type(v) for k, v in tuned.items()} != _TUNED_KEYS:
-        message = f"{where}: expected a rule's name, the number of trials and a study: {tuned!r}"
-        raise BenchError(message)
-
-
-def _check_scores(scores: Mapping[str, object], where: str) -> None:
-    """Raise BenchError unless these are numbers or None by rule and training step."""
-    for rule, values in scores.items():
-        if not isinstance(values, dict) or not all(
-            step.isdigit() and (value is None or type(value) in _NUMBER)
-            for step, value in values.items()
-        ):
-            message = f"{where}: the scores by '{rule}' are malformed: {values!r}"
-            raise BenchError(message)
-
-
-def _check_confusion(embedded: object, where: str) -> None:
-    if not isinstance(embedded, dict) or embedded.keys() != {"checkpoints", "stages"}:
-        message = f"{where}: expected 'confusion' to hold 'checkpoints' and 'stages'"
-        raise BenchError(message)
-    try:
-        steps = [int(step) for step in embedded["checkpoints"]]
-        matrices = [*embedded["checkpoints"].values(), *embedded["stages"].values()]
-        counts = np.asarray(matrices) if matrices else np.zeros((0, 1, 1), dtype=np.int64)
-        square = counts.ndim == 3 and counts.shape[1] == counts.shape[2]  # noqa: PLR2004
-        if (
-            not square
-            or counts.dtype.kind != "i"
-            or bool((counts < 0).any())
-            or min(steps, default=0) < 0
-        ):
-            raise ValueError("not square matrices of counts")  # noqa: TRY301
-    except (AttributeError, TypeError, ValueError) as error:
-        message = f"{where}: 'confusion' is malformed ({error})"
-        raise BenchError(message) from error
-
-
 # ------------------------------------------------------------------ helpers
 
 
@@ -385,7 +271,8 @@ def _without_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _read(folder: str) -> Record:
+def _read(folder: str) -> tuple[bytes, Record]:
+    """Return the text of ``run.json``, and the record."""
     path = f"{folder}/run.json"
     try:
         with open(path, "rb") as file:  # noqa: PTH123  100,000 Path objects cost a second
@@ -395,60 +282,82 @@ def _read(folder: str) -> Record:
         raise BenchError(message) from error
     record: Record = _parse(content, path)
     check(record, path)
-    return record
+    return content, record
 
 
-def _read_records(path: Path) -> Iterator[tuple[str, Record]]:
+def _read_records(path: Path, pool: Pool) -> Iterator[tuple[int, Stored]]:
+    """Yield the number of each line that holds a record, and the record."""
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    where = f"{path}, line {number}"
+                    record = _parse(line, where)
+                    matrices = check(record, where, exported=True)
+                    yield number, Stored(line, brief_of(record, matrices, pool))
     except OSError as error:
         message = f"cannot read the records file {path}: {error.strerror}"
         raise BenchError(message) from error
-    for number, line in enumerate(content.splitlines(), 1):
-        if line.strip():
-            where = f"{path}, line {number}"
-            record = _parse(line, where)
-            check(record, where, exported=True)
-            yield where, record
 
 
 def _parse(text: bytes, where: str) -> Any:  # noqa: ANN401  whatever the JSON holds
     try:
-        return json.loads(text)
+        return orjson.loads(text)
     except ValueError as error:
         message = f"{where} is not JSON ({error}). Delete it, or restore it from a copy."
         raise BenchError(message) from error
 
 
 def _frame(
-    records: Sequence[Record | None],
+    records: Sequence[Stored | None],
     folders: Sequence[str | None],
     errors: Sequence[str | None],
 ) -> pd.DataFrame:
     """Build the frame column by column, which is far faster than row by row."""
-    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
-    columns["folder"] = list(folders)
-    columns["record"] = list(records)
-    for record, folder, error in zip(records, folders, errors, strict=True):
-        if record is None:
-            name = os.path.basename(folder or "")  # noqa: PTH119
-            row = dict.fromkeys(COLUMNS) | {"run_id": name, "status": BROKEN, "error": error}
-        else:
-            row = _row(record)
-        for key, values in columns.items():
-            if key not in ("folder", "record"):
-                values.append(row[key])
-    return pd.DataFrame({key: pd.Series(v, dtype=object) for key, v in columns.items()})
-
-
-def _row(record: Record) -> dict[str, Any]:
-    config = record["config"]
-    shift = config["shift"]
-    row = {key: config[key] for key in _CONFIG_COLUMNS}
-    row |= {key: shift[key] for key in _SHIFT_COLUMNS}
-    row |= {key: record[key] for key in _RUN_COLUMNS}
-    return row | {
-        "run_id": record["run_id"],
-        "shift": shift["name"],
-        "settings": canonical_json(config["settings"]),
+    briefs = [None if record is None else record.brief for record in records]
+    empty: dict[str, Any] = {"shift": {}}
+    configs = [empty if brief is None else brief.config for brief in briefs]
+    shifts = [config["shift"] for config in configs]
+    settings: dict[bytes, str] = {}
+    for brief in briefs:
+        if brief is not None and brief.key not in settings:
+            settings[brief.key] = canonical_json(brief.config["settings"])
+    columns: dict[str, Sequence[Any]] = {
+        **{key: [getattr(brief, key, None) for brief in briefs] for key in _BRIEF_COLUMNS},
+        **{key: [config.get(key) for config in configs] for key in _CONFIG_COLUMNS},
+        **{key: [shift.get(key) for shift in shifts] for key in _SHIFT_COLUMNS},
+        "shift": [shift.get("name") for shift in shifts],
+        "settings": [None if brief is None else settings[brief.key] for brief in briefs],
+        "folder": folders,
+        "record": records,
     }
+    frame = pd.DataFrame({key: pd.Series(columns[key], dtype=object) for key in COLUMNS})
+    broken = [place for place, record in enumerate(records) if record is None]
+    if not broken:
+        return frame
+    frame.loc[broken, "run_id"] = [
+        os.path.basename(folders[place] or "")  # noqa: PTH119
+        for place in broken
+    ]
+    frame.loc[broken, "status"] = BROKEN
+    frame.loc[broken, "error"] = [errors[place] for place in broken]
+    return frame
+
+
+__all__ = [
+    "BROKEN",
+    "COLUMNS",
+    "Confusions",
+    "append_metrics",
+    "check",
+    "confusions_of",
+    "export",
+    "load_records",
+    "load_runs",
+    "read_confusions",
+    "read_metrics",
+    "read_run",
+    "write_confusions",
+    "write_records",
+    "write_run",
+]

@@ -42,7 +42,7 @@ class Row:
         steps: mean training steps of a finished seed.
         seconds: mean training wall time of a finished seed; shared stages count in full.
         seeds: the seeds that finished.
-        values: what each of them scored, in their order; `mean` is the mean of these.
+        figures: what each of them scored, in their order; `mean` is the mean of these.
         group: letters; methods of a table that share one cannot be told apart, see
             `bench.letters`. "" for a row without a rank, or if nothing can be told.
         failed: seed, status and error of each seed that did not finish.
@@ -116,7 +116,7 @@ class Row:
     tuned: Mapping[str, Any] | None = None
     published_others: Mapping[str, float] = dataclasses.field(default_factory=dict)
     published_classes: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    values: tuple[float, ...] = ()
+    figures: tuple[float, ...] = ()
     group: str = ""
 
     @property

@@ -106,7 +106,7 @@ def judge(rule: Rule, evidence: Evidence) -> float | None:
         raise BenchError(message)
     try:
         score = float(rule.score(evidence))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         message = f"The rule '{rule.name}' failed: {type(error).__name__}: {error}"
         raise BenchError(message) from error
     return score if math.isfinite(score) else None
@@ -176,14 +176,14 @@ INFOMAX = Rule(
     "infomax",
     "Sure predictions of target images, spread over all classes.",
     _infomax,
-    source="Shi & Sha, ICML 2012; Musgrave et al., arXiv 2208.07360",
+    source="Krause et al., NIPS 2010; Shi & Sha, ICML 2012",
     fooled="target classes of unequal frequency; classes swapped with one another",
 )
 BNM = Rule(
     "bnm",
     "The largest nuclear norm of the predictions of target images.",
     _bnm,
-    source="Cui et al., CVPR 2020",
+    source="Cui et al., CVPR 2020; Musgrave et al., arXiv 2208.07360",
     fooled="target classes of unequal frequency; classes swapped with one another",
 )
 SND = Rule(

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 KINDS = ("around", "log", "uniform", "choice")
 """The first word of a range."""
 
+_HUGE = 1e15
+"""Below it, whole numbers and their ratios are exact enough to be searched."""
+
 _FORM = 'such as ["log", 1e-5, 1e-2], ["uniform", 0.5, 0.9], ["around", 10] or ["choice", 64, 128]'
 
 
@@ -99,6 +102,40 @@ def contains(distribution: BaseDistribution, value: object) -> bool:
     return type(value) in (int, float) and distribution.low <= value <= distribution.high  # type: ignore[attr-defined]
 
 
+def start(ranges: Mapping[str, BaseDistribution], base: Mapping[str, object]) -> dict[str, object]:
+    """Return what a search tries first: a preset's own values, or the nearest in their range.
+
+    A choice that is not offered has no nearest, and is left to the sampler.
+
+    >>> from optuna.distributions import CategoricalDistribution, FloatDistribution
+    >>> start({"decay": FloatDistribution(1e-6, 1e-2, log=True)}, {"decay": 0.0})
+    {'decay': 1e-06}
+    """
+    first = {}
+    for key, distribution in ranges.items():
+        value: Any = base[key]
+        if contains(distribution, value):
+            first[key] = value
+        elif type(value) in (int, float) and hasattr(distribution, "low"):
+            ends: Any = distribution
+            first[key] = min(max(value, ends.low), ends.high)
+    return first
+
+
+def described(distribution: BaseDistribution) -> str:
+    """Return a range in words.
+
+    >>> from optuna.distributions import IntDistribution
+    >>> described(IntDistribution(16, 256, log=True))
+    '16 to 256, by ratio'
+    """
+    choices = getattr(distribution, "choices", None)
+    if choices is not None:
+        return " or ".join(map(str, choices))
+    numbers: Any = distribution
+    return f"{numbers.low:g} to {numbers.high:g}" + ", by ratio" * numbers.log
+
+
 def _distribution(key: str, given: object, kind: Any, base: object) -> BaseDistribution:  # noqa: ANN401
     from optuna.distributions import (  # noqa: PLC0415  optuna takes a second to import
         CategoricalDistribution,
@@ -108,21 +145,31 @@ def _distribution(key: str, given: object, kind: Any, base: object) -> BaseDistr
 
     word, values = _parts(key, given)
     if word == "choice":
-        choices = [hyperparameters.convert(value, kind, key) for value in values]
-        return CategoricalDistribution(choices)  # type: ignore[arg-type]
-    numbers = [float(value) for value in values]
-    whole = hyperparameters.convert(1, kind, key) == 1 and not hyperparameters.accepts(0.5, kind)
-    if word == "around":
-        low, high = _around(key, numbers, base)
-    else:
-        low, high = _ends(key, numbers)
+        return CategoricalDistribution([_choice(key, value, kind) for value in values])
+    hyperparameters.convert(1, kind, key)  # a field that takes numbers
     log = word != "uniform"
+    numbers = [float(value) for value in values]
+    low, high = _around(key, numbers, base) if word == "around" else _ends(key, numbers)
     if log and low <= 0:
         message = f"The range of '{key}' must lie above 0 to be searched by ratio, got {given!r}."
         raise BenchError(message)
-    if whole:
-        return IntDistribution(max(1, round(low)) if log else round(low), round(high), log=log)
-    return FloatDistribution(low, high, log=log)
+    if hyperparameters.accepts(0.5, kind):
+        return FloatDistribution(low, high, log=log)
+    if math.ceil(low) > math.floor(high):
+        message = f"'{key}' takes whole numbers, and its range {given!r} has none."
+        raise BenchError(message)
+    return IntDistribution(math.ceil(low), math.floor(high), log=log)
+
+
+def _choice(key: str, value: object, kind: Any) -> bool | int | float | str | None:  # noqa: ANN401
+    """Return one of several values as the field's type, if a study can store it."""
+    typed = hyperparameters.convert(value, kind, key)
+    if typed is None or isinstance(typed, (bool, int, float, str)):
+        return typed
+    if isinstance(value, str):  # such as "64,32" for a tuple: the field's type reads it
+        return value
+    message = f"A study cannot store {value!r} for '{key}'; write it as text, as for --set."
+    raise BenchError(message)
 
 
 def _parts(key: str, given: object) -> tuple[str, list[Any]]:
@@ -132,12 +179,12 @@ def _parts(key: str, given: object) -> tuple[str, list[Any]]:
         raise BenchError(message)
     word, values = str(given[0]), list(given[1:])
     wanted = {"around": 1, "log": 2, "uniform": 2}.get(word)
-    numeric = all(type(v) in (int, float) and math.isfinite(v) for v in values)
+    numeric = all(type(v) in (int, float) and abs(v) < _HUGE for v in values)
     if (wanted is None and not values) or (wanted is not None and len(values) != wanted):
         message = f"The range of '{key}' has too few or too many values: {given!r}; {_FORM}."
         raise BenchError(message)
     if wanted is not None and not numeric:
-        message = f"The range of '{key}' must have finite numbers, got {given!r}."
+        message = f"The range of '{key}' must have finite numbers below 1e15, got {given!r}."
         raise BenchError(message)
     return word, values
 

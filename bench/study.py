@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import optuna
@@ -35,6 +36,9 @@ NEEDED = 4
 PATIENCE = 30
 """Seconds to wait for a database that another process has locked."""
 
+STARTUP = 5
+"""Trials drawn at random before the sampler learns from them."""
+
 
 def open_study(
     name: str, storage: str, asked: Mapping[str, Any], pruner: optuna.pruners.BasePruner
@@ -53,7 +57,7 @@ def open_study(
             at all; or the study there was asked for something else.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with storage_errors(storage), _unreadable(storage):
+    with storage_errors(storage), _unusable(storage):
         study = optuna.create_study(
             study_name=name,
             storage=_storage(storage),
@@ -67,13 +71,22 @@ def open_study(
             study.set_user_attr("asked", plain)
         elif before != plain:
             differing = [k for k in sorted({*before, *plain}) if before.get(k) != plain.get(k)]
-            listed = "; ".join(f"{k}: {before.get(k)!r}, now {plain.get(k)!r}" for k in differing)
+            listed = "; ".join(
+                f"{k}: {_shown(before.get(k))}, now {_shown(plain.get(k))}" for k in differing
+            )
             message = (
                 f"The study '{name}' was started with other values: {listed}."
                 " Ask for the same, or give this one another name with --study."
             )
             raise BenchError(message)
     return study
+
+
+def _shown(value: object) -> str:
+    """Return what was asked, short: of shifts only the names."""
+    if isinstance(value, list):
+        return ", ".join(str(v.get("name", v) if isinstance(v, dict) else v) for v in value)
+    return repr(value)
 
 
 def _storage(storage: str) -> optuna.storages.BaseStorage:
@@ -86,49 +99,54 @@ def _storage(storage: str) -> optuna.storages.BaseStorage:
 
 @contextlib.contextmanager
 def storage_errors(storage: str) -> Iterator[None]:
-    """Turn what a storage may raise into a sentence; what is stored stays as it is.
+    """Turn what a database raises into a sentence; what is stored stays as it is.
 
     Raises:
         BenchError: instead.
     """
-    from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError  # noqa: PLC0415
-
-    def failed(reason: str, advice: str) -> BenchError:
-        first = reason.strip().splitlines()[0] if reason.strip() else "no reason given"
-        return BenchError(f"The study's storage {_without_password(storage)}: {first}. {advice}")
-
     try:
         yield
-    except ModuleNotFoundError as error:
-        raise failed(
-            f"needs the package {error.name}", f"Install it: pip install {error.name}."
-        ) from error
-    except (ArgumentError, NoSuchModuleError) as error:
-        advice = "Expected sqlite:///FILE, postgresql://USER@HOST/DATABASE or journal:FILE."
-        raise failed(str(error), advice) from error
-    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+    except _database_errors() as error:
         cause = getattr(error, "orig", None) or error.__cause__ or error
         cause = getattr(cause, "orig", None) or cause
         advice = "Nothing is lost: run the same command when it can be used, or give --storage."
-        raise failed(str(cause), advice) from error
-    except RuntimeError as error:
-        if "version" not in str(error):
-            raise
-        advice = "Upgrade it with Optuna's own 'optuna storage upgrade', or give --storage."
-        raise failed(str(error), advice) from error
+        raise _failed(storage, str(cause), advice) from error
 
 
 @contextlib.contextmanager
-def _unreadable(storage: str) -> Iterator[None]:
-    """Turn what a journal raises that is none, or cannot be opened, into a sentence."""
+def _unusable(storage: str) -> Iterator[None]:
+    """Turn what is raised when something cannot be opened as a storage into a sentence."""
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError  # noqa: PLC0415
+
     try:
         yield
-    except (OSError, ValueError, KeyError) as error:
-        message = (
-            f"The study's storage {_without_password(storage)} cannot be read ({error})."
-            " Give another one with --storage."
-        )
-        raise BenchError(message) from error
+    except ImportError as error:
+        name = getattr(error.__cause__ or error.__context__ or error, "name", None)
+        advice = "Install it with pip, or give another storage with --storage."
+        raise _failed(storage, f"needs the package {name or 'of its driver'}", advice) from error
+    except (ArgumentError, NoSuchModuleError) as error:
+        advice = "Expected sqlite:///FILE, postgresql://USER@HOST/DATABASE or journal:FILE."
+        raise _failed(storage, str(error), advice) from error
+    except RuntimeError as error:
+        if "version" not in str(error):
+            raise
+        raise _failed(storage, str(error), "Or give another one with --storage.") from error
+    except (OSError, ValueError, LookupError, TypeError, AssertionError) as error:
+        advice = "Give another one with --storage."
+        raise _failed(storage, f"cannot be read ({error})", advice) from error
+
+
+def _database_errors() -> tuple[type[Exception], ...]:
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415  a journal does without
+
+    return SQLAlchemyError, optuna.exceptions.StorageInternalError
+
+
+def _failed(storage: str, reason: str, advice: str) -> BenchError:
+    lines = reason.strip().splitlines() or ["no reason given"]
+    return BenchError(
+        f"The study's storage {_without_password(storage)}: {lines[0].rstrip('.')}. {advice}"
+    )
 
 
 def _without_password(storage: str) -> str:
@@ -157,6 +175,14 @@ def importance(study: optuna.Study) -> dict[str, float]:
 # ------------------------------------------------------------------ who works on what
 
 
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep other processes that share the folder of locks from changing the list of trials."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "study.lock"):
+        yield
+
+
 def claim(
     study: optuna.Study,
     space: dict[str, BaseDistribution],
@@ -175,20 +201,19 @@ def claim(
         folder: for locks; shared by all processes of this machine that work on the study.
         sampler_seed: what the sampler's choices depend on, beside the trials so far.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / "study.lock"):
+    with alone(folder):
         _take_over(study, folder)
         trials = counted(study)
         if len(trials) >= wanted:
             return None
         # Seeded by its number, so that a study that was stopped goes on as if it had not been.
         study.sampler = optuna.samplers.TPESampler(
-            seed=(sampler_seed + len(trials)) % 2**32, n_startup_trials=max(5, wanted // 4)
+            seed=(sampler_seed + len(trials)) % 2**32, n_startup_trials=STARTUP
         )
         trial = study.ask(fixed_distributions=space)
-        lock = FileLock(folder / f"trial-{trial.number}.lock")
+        lock = _lock(folder, trial.number)
         lock.acquire()
-        trial.set_user_attr("owner", socket.gethostname())
+        trial.set_user_attr("owner", _owner(folder))
     return trial, lock
 
 
@@ -201,14 +226,50 @@ def counted(study: optuna.Study) -> list[FrozenTrial]:
 
 def _take_over(study: optuna.Study, folder: Path) -> None:
     """Queue again what dead processes of this machine were working on."""
-    here = socket.gethostname()
     for trial in counted(study):
-        if trial.state != TrialState.RUNNING or trial.user_attrs.get("owner", here) != here:
-            continue
-        lock = FileLock(folder / f"trial-{trial.number}.lock")
-        with contextlib.suppress(Timeout), lock.acquire(blocking=False):
+        if trial.state == TrialState.RUNNING and _is_orphan(trial, folder):
             # What is queued says what it is for: a crash after this line doubles nothing.
             study.enqueue_trial(trial.params, user_attrs={"again": trial.number})
+    again = {t.user_attrs.get("again") for t in study.get_trials(deepcopy=False)}
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        if trial.number in {t.user_attrs.get("again") for t in study.get_trials(deepcopy=False)}:
+        if trial.number in again:
             study.tell(trial.number, state=TrialState.FAIL)
+
+
+def _is_orphan(trial: FrozenTrial, folder: Path) -> bool:
+    """Say whether a trial's owner worked with this folder of locks, and has died."""
+    owner = trial.user_attrs.get("owner")
+    if owner is None:
+        # Somebody died between two lines of `claim`, or is there just now on another machine.
+        began = trial.datetime_start
+        return began is None or datetime.now() - began > timedelta(seconds=PATIENCE)  # noqa: DTZ005
+    if owner != _owner(folder):
+        return False
+    lock = _lock(folder, trial.number)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        return False
+    lock.release()
+    return True
+
+
+def _owner(folder: Path) -> str:
+    return f"{socket.gethostname()}:{folder.resolve()}"
+
+
+def _lock(folder: Path, number: int) -> FileLock:
+    return FileLock(folder / f"trial-{number}.lock")
+
+
+def report(trial: Trial, value: float, at: int) -> bool:
+    """Report a score of a running trial; return whether it is hopeless.
+
+    A storage that cannot be used just now ends no training: then the answer is no.
+    """
+    passing: tuple[type[Exception], ...] = (*_database_errors(), OSError)
+    try:
+        trial.report(value, at)
+        return trial.should_prune()
+    except passing:
+        return False

@@ -50,6 +50,7 @@ def draw_history(tried: Sequence[Tried], rule: str, path: Path) -> None:
             edge = axes.get_xaxis_transform()
             low = [0.03] * len(numbers)
             axes.plot(numbers, low, marker, color=QUIET, transform=edge, label=label)
+    axes.margins(y=0.15)  # room for those along the lower edge
     axes.set_xlabel("trial")
     axes.set_ylabel(f"mean {rule} at the end of training")
     axes.set_xlim(-0.5, max((t.number for t in tried), default=0) + 0.5)

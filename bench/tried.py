@@ -78,7 +78,7 @@ def ranked(tried: Sequence[Tried]) -> list[Tried]:
     """
     done = [trial for trial in tried if trial.state == "complete"]
     best = max((mean(trial.source_accuracy.values()) for trial in done), default=0.0)
-    eligible = [t for t in done if mean(t.source_accuracy.values()) >= best - GUARD]
+    eligible = [t for t in done if excess_loss(mean(t.source_accuracy.values()), best) <= 0]
     ranks: dict[int, list[float]] = {trial.number: [] for trial in eligible}
     for cell in eligible[0].scores if eligible else ():
         scores = [trial.scores[cell] for trial in eligible]
@@ -98,6 +98,16 @@ def best(tried: Sequence[Tried]) -> Tried | None:
     """Return the trial of the smallest mean rank, of equals the first; None if none may be."""
     eligible = [trial for trial in tried if trial.rank is not None]
     return min(eligible, key=lambda trial: (trial.rank or 0.0, trial.number), default=None)
+
+
+def excess_loss(accuracy: float, best: float) -> float:
+    """Return by how much the loss of source accuracy exceeds the guard; 0 or less is within it.
+
+    >>> excess_loss(0.85, best=0.9)
+    0.0
+    """
+    # A loss of exactly the guard is within it, whatever the last bits of a difference say.
+    return round(best - accuracy - GUARD, 9)
 
 
 def mean(values: Iterable[float]) -> float:

@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any
 
 import optuna
 
-from bench import hyperparameters, plugins, space
+from bench import backbones, hyperparameters, plugins, space
 from bench.digest import digest_of
 from bench.errors import BenchError
 from bench.params_file import Params
-from bench.study import claim, counted, importance, open_study, storage_errors
+from bench.study import alone, claim, counted, importance, open_study, storage_errors
 from bench.trials import (
     BUDGETS,
     Materials,
@@ -80,7 +80,7 @@ class Plan:
         shifts: what to tune on.
         rule: what judges.
         space: Optuna's distribution of every hyperparameter that is searched.
-        start: the preset's own values of these, which are tried first.
+        start: the preset's own values of these; they, or the nearest in range, are tried first.
         asked: all that makes its trials comparable, as plain data.
         name: the study's.
     """
@@ -130,7 +130,7 @@ def plan(request: Request, search: Search) -> Plan:
     if rule.score is None and not rule.looks_at_target_labels:
         message = f"The rule '{rule.name}' gives no scores to compare trials by. Take infomax."
         raise BenchError(message)
-    base = _base(row, request, shifts)
+    base, settings = _base(row, request, shifts)
     given = space.read_space(search.space) if search.space else _declared(row, base)
     if not given:
         message = (
@@ -143,13 +143,13 @@ def plan(request: Request, search: Search) -> Plan:
     asked = {
         "method": row.loaded.name,
         "code": row.loaded.code,
-        "settings": row.asked,
+        "settings": settings,
         "preset": request.preset,
         "shifts": [shift.described() for shift in shifts],
         "seeds": request.seeds,
         "rule": rule.name,
         "backbone": request.backbone,
-        "weights": request.weights,
+        "weights": backbones.describe_weights(request.weights),
         "budget": request.budget or BUDGETS[request.preset],
         "prune": search.prune,
         "space": {
@@ -165,14 +165,16 @@ def plan(request: Request, search: Search) -> Plan:
     return Plan(row, shifts, rule, ranges, start, asked, name)
 
 
-def _base(row: Row, request: Request, shifts: Sequence[Shift]) -> dict[str, Any]:
-    """Return every hyperparameter as it is without a search."""
+def _base(
+    row: Row, request: Request, shifts: Sequence[Shift]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return every hyperparameter as it is without a search, and those that the preset has not."""
     kinds = {shift.task for shift in shifts}
     if len(kinds) > 1:
         message = "Shifts of classification and of segmentation cannot be tuned together."
         raise BenchError(message)
     made: Any = hyperparameters.resolve(row.loaded.cls, request.preset, row.asked, kinds.pop())
-    return hyperparameters.flat(made)
+    return hyperparameters.flat(made), row.settings(request.preset, shifts[0])
 
 
 def _declared(row: Row, base: Mapping[str, Any]) -> dict[str, object]:
@@ -199,27 +201,36 @@ def tune(
     folder = request.runs / "studies" / planned.name
     check_writable(folder)
     shifts, left_out = available(planned.shifts, request)
-    storage = search.storage or f"sqlite:///{folder / 'study.db'}"
-    study = open_study(planned.name, storage, planned.asked, _pruner(search))
+    planned.asked["shifts"] = [shift.described() for shift in shifts]
+    storage = search.storage or _sqlite(folder / "study.db")
     materials = Materials(request, choose_device(request.device))
     from bench.tune_trial import Worker  # noqa: PLC0415  torch, after mistakes have been answered
 
-    worker = Worker(
-        planned.row, planned.rule, list(itertools.product(shifts, request.seeds)), materials, folder
-    )
+    cells = list(itertools.product(shifts, request.seeds))
+    worker = Worker(planned.row, planned.rule, cells, materials, folder)
+    locks, seed = folder / "locks", int(digest_of(planned.name)[:8], 16)
     with storage_errors(storage):
-        starts_inside = all(space.contains(planned.space[k], v) for k, v in planned.start.items())
-        if starts_inside and not study.get_trials(deepcopy=False):
-            study.enqueue_trial(planned.start)
-        seed = int(digest_of(planned.name)[:8], 16)
-        while claimed := claim(study, planned.space, search.trials, folder / "locks", seed):
+        with alone(locks):
+            study = open_study(planned.name, storage, planned.asked, _pruner(search))
+            if not study.get_trials(deepcopy=False):
+                study.enqueue_trial(space.start(planned.space, planned.start))
+        while claimed := claim(study, planned.space, search.trials, locks, seed):
             trial, lock = claimed
-            with lock:
+            try:
                 worker.run(study, trial)
+            finally:
+                lock.release()
             on_trial(tried_of(study.trials[trial.number]))
         tried = ranked([tried_of(trial) for trial in counted(study)])
         shares = importance(study)
     return Tuned(tried, _params(planned, request, tried), folder, left_out, shares)
+
+
+def _sqlite(path: Path) -> str:
+    """Return the URL of an SQLite file, whatever characters its path has."""
+    from sqlalchemy import URL  # noqa: PLC0415
+
+    return URL.create("sqlite", database=str(path)).render_as_string()
 
 
 def _pruner(search: Search) -> optuna.pruners.BasePruner:
@@ -233,7 +244,7 @@ def _params(planned: Plan, request: Request, tried: Sequence[Tried]) -> Params |
     chosen = best(tried)
     if chosen is None:
         return None
-    settings = {**planned.row.asked, **chosen.settings}
+    settings = {**planned.asked["settings"], **chosen.settings}
     about = {
         "trial": chosen.number,
         "mean_rank": chosen.rank,
@@ -248,5 +259,6 @@ def _params(planned: Plan, request: Request, tried: Sequence[Tried]) -> Params |
         "steps": sum(trial.steps for trial in tried),
         "seconds": round(sum(trial.seconds for trial in tried), 1),
     }
-    tuned = {"rule": planned.rule.name, "trials": len(tried), "study": planned.name}
+    ended = sum(trial.state != "running" for trial in tried)  # others may be at some still
+    tuned = {"rule": planned.rule.name, "trials": ended, "study": planned.name}
     return Params(planned.row.loaded.name, request.preset, settings, tuned, about)

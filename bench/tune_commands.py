@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.console import FAILED, fail, only_json, print_json, show
+from bench.errors import BenchError
 from bench.options import (
     BackboneOption,
     BudgetOption,
@@ -139,6 +140,8 @@ def tune(
         if planned.rule.looks_at_target_labels:
             _warn("the target's TEST LABELS judge this search; every result of it will be marked")
         if not dry_run:
+            if out is not None:
+                _check_out(out)
             found = tuning.tune(request, search, _say)
             path = _write(found, planned, out)
     if dry_run:
@@ -146,6 +149,9 @@ def tune(
         return
     for sentence in found.left_out:
         _warn(f"left out: {sentence}")
+    if running := [tried.number for tried in found.tried if tried.state == "running"]:
+        listed = ", ".join(map(str, running))
+        _warn(f"not all have ended: trial {listed} is running elsewhere; run this again then")
     if as_json:
         params = None if found.params is None else vars(found.params)
         print_json({"trials": [_row(tried) for tried in found.tried], "params": params})
@@ -158,6 +164,16 @@ def tune(
     if path is None:
         fail("no trial may be chosen; see the reasons above", FAILED)
     typer.echo(f"Written to {path}; use it with: bench run --params {path}", err=True)
+
+
+def _check_out(path: Path) -> None:
+    """Refuse, before any training, a file for the result that cannot be written."""
+    from bench.trials import check_writable  # noqa: PLC0415  with all that trials need
+
+    if path.is_dir():
+        message = f"--out {path} is a folder. Say which file to write, such as {path}/params.json."
+        raise BenchError(message)
+    check_writable(path.parent)
 
 
 def _warn(message: str) -> None:
@@ -187,8 +203,10 @@ def _row(tried: Tried) -> dict[str, Any]:
 
 
 def _ranges(planned: Plan) -> list[dict[str, Any]]:
+    from bench.space import described  # noqa: PLC0415  with all that hyperparameters need
+
     return [
-        {"hyperparameter": key, "range": str(made), "preset": planned.start[key]}
+        {"hyperparameter": key, "range": described(made), "preset": planned.start[key]}
         for key, made in planned.space.items()
     ]
 

@@ -5,11 +5,9 @@
 Rounds "source", "feature" and "pixel" are eight trials each on `mini`, in the order in which the
 stages build on each other; "source-digits", "feature-digits" and "pixel-digits" are two trials each
 on the MNIST/USPS shifts. One seed. A trial's objective is InfoMax on the target's *training* images
-(Krause et al. 2010), averaged over its two shifts:
-
-    H(mean_i p_i) - mean_i H(p_i),    p_i = softmax(logits of image i), natural logarithms.
-
-No target label is read for it. The accuracy on the target's test set is printed beside it, so that
+(`bench.criteria.infomax`), averaged over its two shifts. ``bench tune`` does this for any method
+now, and better; this script is kept because it says how the preset came about. No target label is
+read for it. The accuracy on the target's test set is printed beside it, so that
 a reader can see how far the two agree; nothing is chosen by it.
 """
 
@@ -20,7 +18,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import load_file
 
 from bench.data.manage import default_root
 from bench.headline import quality
@@ -215,15 +212,6 @@ ROUNDS = {
 }
 
 
-def infomax(logits: np.ndarray) -> float:
-    """Return the mutual information, in nats, of image and prediction; logits float (n, k)."""
-    shifted = logits.astype(np.float64) - logits.max(1, keepdims=True)
-    log_p = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
-    p = np.exp(log_p)
-    mean = p.mean(0)
-    return float(-(mean * np.log(mean + 1e-300)).sum() + (p * log_p).sum(1).mean())
-
-
 def tried(how: Round, trial: dict[str, object], runs: Path, data: Path, threads: int) -> str:
     """Run one trial, as far as it is not done yet, and return its line of the table."""
     report = sweep(
@@ -243,10 +231,9 @@ def tried(how: Round, trial: dict[str, object], runs: Path, data: Path, threads:
         folder = runs / outcome["run_id"]
         confusions = read_confusions(folder).checkpoints
         last = max(confusions)
-        outputs = load_file(folder / "outputs.safetensors")
-        objectives.append(infomax(outputs[f"target_logits/checkpoint-{last:08d}"]))
-        shift = read_run(folder)["config"]["shift"]
-        scores.append(100 * (quality(confusions[last], shift) or 0.0))
+        record = read_run(folder)
+        objectives.append(record["scores"]["infomax"][str(last)])
+        scores.append(100 * (quality(confusions[last], record["config"]["shift"]) or 0.0))
     settings = ", ".join(f"{key}={value}" for key, value in trial.items())
     shown = ", ".join(f"{score:.1f}" for score in scores)
     return f"| {settings} | {np.mean(objectives):.4f} | {shown} |"

@@ -12,6 +12,7 @@ from bench.layout import lacking
 from bench.published import Cell
 from bench.row import Row
 from bench.suites import DRIVING
+from bench.tables import render
 
 SHIFT = DRIVING.shifts[0]
 
@@ -25,7 +26,7 @@ def cell(metric: str = "miou", value: float = 0.354, **other: str) -> Cell:
         "backbone": "fcn8s",
         "weights": "imagenet",
         "rule": "unstated",
-        "source": "A paper, Table 4",
+        "source": "Hoffman et al. 2018, Table 4",
         "note": "",
     }
     return Cell(metric=metric, value=value, std=None, **plain | other)
@@ -51,6 +52,17 @@ def row(**other: Any) -> Row:
 
 
 BOTH = (cell(), cell(value=0.395, backbone="drn26"))
+
+LATER = cell(
+    value=0.575,
+    method="Newer",
+    label="Newer (2021)",
+    backbone="deeplabv2",
+    weights="",
+    rule="oracle",
+    source="README of somewhere",
+    note="its code says so",
+)
 
 
 @pytest.mark.parametrize(
@@ -149,3 +161,49 @@ def test_a_table_takes_the_references_of_its_own_backbone_or_all() -> None:
 def test_a_supervised_bound_is_marked_as_one() -> None:
     (bound,) = references([], DRIVING, [cell(method="target-only", label="Oracle")])
     assert (bound.method, bound.learns_from) == ("target-only", "target")
+
+
+# ------------------------------------------------------------------ later work
+
+
+def shown(measured: list[Row], *cells: Cell) -> str:
+    rows = [with_published(row, cells) for row in measured]
+    return render([*rows, *references(rows, DRIVING, cells)], "md")
+
+
+def test_later_work_has_a_table_of_its_own_with_how_it_was_obtained() -> None:
+    text = shown([row()], *BOTH, LATER)
+    main, later = text.split("### Later work")
+    assert "Newer" not in main.split("- [1]")[0]
+    assert "- [1] README of somewhere; its code says so" in main
+    conditions = f"{SHIFT.protocol} | deeplabv2 | unstated | chosen by test labels"
+    assert f"| Newer (2021) [1] | 57.5 | {conditions} |" in later
+    assert "- Published: Hoffman et al. 2018, Table 4\n" in main
+
+
+@pytest.mark.parametrize("rule", ["last", "unstated"])
+def test_a_rule_that_looks_at_no_labels_is_named(rule: str) -> None:
+    assert f" | unstated | {rule} |" in shown([row()], replace(LATER, rule=rule))
+
+
+def test_without_ours_and_the_papers_later_work_is_the_table() -> None:
+    text = shown([], LATER)
+    assert "Later work" not in text
+    assert "|  | Newer |" in text
+    assert "- Published: README of somewhere\n" in text
+    said = "Newer (2021): protocol cityscapes-19; backbone deeplabv2"
+    labels = "its checkpoint was chosen by the target's test labels"
+    assert f"{said}; {labels}; its code says so" in text
+
+
+def test_a_method_of_ours_has_later_work_of_its_name_beside_it() -> None:
+    text = shown([row(label="Newer", method="newer.py:Newer")], *BOTH, LATER)
+    assert "Later work" not in text
+    (line,) = [line for line in text.splitlines() if line.startswith("| 1 | Newer")]
+    assert line.endswith("| 57.5 [1] |  |")
+    assert "its checkpoint was chosen by the target's test labels" in text
+
+
+def test_only_the_papers_own_source_is_not_later_work() -> None:
+    sources = ("Hoffman et al. 2018, Table 4", "README of somewhere", "")
+    assert [cell(source=source).later for source in sources] == [False, True, True]

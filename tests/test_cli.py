@@ -86,7 +86,9 @@ def test_it_answers_without_importing_anything_heavy(arguments: Sequence[str]) -
 def test_it_runs_as_a_module(module: str) -> None:
     command = [sys.executable, "-m", module, "list", "selectors", "--json"]
     out = subprocess.run(command, capture_output=True, check=True).stdout
-    assert [rule["name"] for rule in json.loads(out)][:2] == ["last", "oracle"]
+    names = [rule["name"] for rule in json.loads(out)]
+    assert (names[0], names[-1]) == ("last", "oracle")
+    assert names[1:-1] == sorted(names[1:-1])
 
 
 def test_version() -> None:
@@ -105,7 +107,7 @@ def test_version() -> None:
         ("methods", "cycada", {"name", "about", "origin"}),
         ("domains", "usps", {"name", "about", "origin"}),
         ("backbones", "lenet", {"name", "parameters", "task"}),
-        ("selectors", "last", {"name", "about", "looks_at_target_labels"}),
+        ("selectors", "dev", {"name", "about", "source", "fooled", "looks_at_target_labels"}),
     ],
 )
 def test_lists(what: str, name: str, keys: set[str]) -> None:
@@ -174,12 +176,12 @@ def test_a_third_party_method_beside_ours(finished: tuple[Path, Any]) -> None:
     runs, _ = finished
     common = ("--seeds", "1", "--method", BNM, "--json", "--set", "steps=101")
     norm = []
-    for weight in (0, 10):
+    for weight in (0, 1):
         (outcome,) = json.loads(toy(runs, *common, "--set", f"weight={weight}").stdout)
         assert (outcome["method"], outcome["status"]) == ("bnm", "done")
         log = (runs / outcome["run_id"] / "metrics.jsonl").read_text().splitlines()
         norm.append(json.loads(log[-1])["nuclear"])
-    assert norm[1] > 1.1 * norm[0]
+    assert norm[1] > 1.05 * norm[0]
     assert "bnm" in bench("leaderboard", "--suite", TOY, "--runs", runs).stdout
 
 
@@ -211,7 +213,8 @@ def test_dry_run_lists_the_trials_and_leaves_no_trace(tmp_path: Path) -> None:
         (("--set", "source.schedule=cosin"), "must be one of constant, cosine, but got 'cosin'."),
         (("--set", "lr"), "Expected --set key=value"),
         (("--backbone", "lenett"), "Unknown backbone 'lenett'. Did you mean 'lenet'?"),
-        (("--select", "lats"), "Unknown selection rule 'lats'. Did you mean 'last'?"),
+        (("--select", "lats"), "Unknown rule 'lats'. Did you mean 'last'?"),
+        (("--select", "gone.py:RULE"), "There is no file 'gone.py'"),
         (("--device", "gpu"), "Unknown device 'gpu'."),
         (("--protocol", "half"), "has the protocol 'full', not 'half'"),
         (("--seeds", "many"), "--seeds must be a count (5) or a list (0,3,7), but got 'many'."),

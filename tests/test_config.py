@@ -144,7 +144,10 @@ def test_a_stage_depends_on_the_task_the_network_the_code_and_the_threads() -> N
 
 @pytest.mark.parametrize(
     "field",
-    ["method", "settings", "params", "preset", "learns_from", "shift", "seed", "budget", "data"],
+    [
+        *("method", "settings", "params", "preset", "learns_from", "shift", "seed", "budget"),
+        *("data", "tuned"),
+    ],
 )
 def test_stages_are_shared_across(field: str) -> None:
     """The context adds seed and parameters itself; the images are in the task's digest."""

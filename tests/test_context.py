@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from bench.context import CANDIDATES, Context
-from bench.errors import BenchError, BudgetError, DivergedError
+from bench.errors import BenchError, BudgetError, DivergedError, PrunedError
 from bench.stages import StageStore, load_weights
 from bench.task import Images, LabeledImages
 
@@ -625,6 +625,68 @@ def test_log_lines_say_where_they_come_from(tmp_path: Path) -> None:
     assert [json.loads(line) for line in ctx.unstaged_log] == [
         {"stage": "fit", "loop": 0, "step": 0, "outside": 1.0}
     ]
+
+
+# ------------------------------------------------------------------ who watches checkpoints
+
+
+class Watcher:
+    """Notes what it is shown; ends the trial at one call, if it is told to."""
+
+    def __init__(self, end: int | None = None) -> None:
+        self.seen: list[tuple[int, int]] = []
+        self.weights: list[dict[str, Tensor]] = []
+        self._end = end
+
+    def __call__(self, stage: int, checkpoint: int, net: nn.Module) -> None:
+        self.seen.append((stage, checkpoint))
+        self.weights.append({k: v.clone() for k, v in net.state_dict().items()})
+        if len(self.seen) == self._end:
+            raise PrunedError("behind")
+
+
+def test_a_watcher_sees_every_checkpoint_of_a_task_network_once(tmp_path: Path) -> None:
+    """By the stages before it, and its number in its stage, over all of the stage's loops."""
+
+    def fit(ctx: Context) -> None:
+        ctx.stage(
+            "aside", params=0, build=lambda: nn.Linear(2, 2), train=lambda _: list(ctx.steps(10))
+        )
+        two_loops(ctx)
+        trained(ctx, "b")
+        list(ctx.steps(5))  # outside of stages there is no network to show
+
+    watcher = Watcher()
+    ctx = context(tmp_path, on_candidate=watcher)
+    fit(ctx)
+    assert watcher.seen == [(1, n) for n in range(1, 11)] + [(2, n) for n in range(1, 6)]
+    for seen, stage in zip(watcher.weights[9::5], ctx.stages[1:], strict=True):
+        assert all(torch.equal(seen[k], v) for k, v in stage.module.state_dict().items())
+    # What comes from the cache was shown to somebody before.
+    again = Watcher()
+    fit(context(tmp_path, on_candidate=again))
+    assert not again.seen
+
+
+def test_looking_changes_nothing(tmp_path: Path) -> None:
+    watched, _ = two_loops(context(tmp_path / "a", on_candidate=lambda *_: random_numbers()))
+    alone, _ = two_loops(context(tmp_path / "b"))
+    assert all(torch.equal(v, alone.state_dict()[k]) for k, v in watched.state_dict().items())
+
+
+@pytest.mark.parametrize("end", [1, 4, 5, 6, 10])
+def test_a_trial_that_a_watcher_ends_can_be_taken_up(tmp_path: Path, end: int) -> None:
+    expected, lines = two_loops(context(tmp_path / "never"))
+    with pytest.raises(PrunedError):
+        two_loops(context(tmp_path / "ended", on_candidate=Watcher(end)))
+    later = Watcher()
+    ctx = context(tmp_path / "ended", on_candidate=later)
+    net, said = two_loops(ctx)
+    assert all(torch.equal(v, expected.state_dict()[k]) for k, v in net.state_dict().items())
+    assert [without_place(line) for line in said] == [without_place(line) for line in lines]
+    # 60 steps with a snapshot at each sixth: it goes on exactly where it was ended.
+    assert later.seen == [(0, n) for n in range(end + 1, 11)]
+    assert ctx.steps_taken == 120
 
 
 # ------------------------------------------------------------------ known faults

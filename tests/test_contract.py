@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from bench import space
+from bench.hyperparameters import PRESETS, flat, resolve
 from bench.plugins import load_method, names
 from bench.testing import Check, check_method
 
@@ -50,6 +52,20 @@ def test_no_check_is_forgotten_or_passes_for_lack_of_use(method: str) -> None:
     skipped = {name for name, check in checks.items() if check.skipped}
     assert skipped == ({PROPERTIES[4]} if method == "bnm" else set())
     assert checks[PROPERTIES[-1]].detail.startswith("stopped ")
+
+
+@pytest.mark.parametrize("task", ["classification", "segmentation"])
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("method", names("method"))
+def test_what_a_method_declares_can_be_searched(method: str, preset: str, task: str) -> None:
+    """In every preset, and a search begins with the preset's own values."""
+    cls = load_method(method).cls
+    base = flat(resolve(cls, preset, {}, task))
+    ranges = space.distributions(cls, space.declared(cls), base)
+    assert ranges
+    for key, value in space.start(ranges, base).items():
+        # Zero, which no range by ratio has, becomes the least that it has.
+        assert value == base[key] or (base[key] == 0 and value == ranges[key].low)  # type: ignore[attr-defined]
 
 
 def test_bnm_is_one_short_file() -> None:

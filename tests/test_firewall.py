@@ -141,6 +141,11 @@ def test_other_target_labels_change_no_run_id_no_weight_and_no_prediction(
     configs = [json.loads((f / "run.json").read_text())["config"] for f in (expected, found)]
     assert configs[0] == configs[1]
     assert trained(found) == trained(expected)
+    # Nor does a rule see one; only the oracle would, and nobody keeps a score of it.
+    judged = [json.loads((f / "run.json").read_text())["scores"] for f in (expected, found)]
+    assert judged[0] == judged[1]
+    assert {"infomax", "dev"} <= set(judged[0])
+    assert "oracle" not in judged[0]
 
 
 @pytest.mark.parametrize("method", BLIND)
@@ -168,6 +173,8 @@ def test_the_upper_bound_does_learn_from_target_labels(
         for f in (expected, found)
     ]
     assert weights[0] != weights[1]
+    judged = [json.loads((f / "run.json").read_text())["scores"] for f in (expected, found)]
+    assert judged[0] != judged[1]
 
 
 # ------------------------------------------------------------------ the types

@@ -398,9 +398,10 @@ def test_published_rows_without_ours_are_shown_once_a_shift(frame_of: Any) -> No
     for row in references:
         assert (row.n, row.planned, row.mean, row.delta, row.preset) == (0, 0, None, None, None)
     text = leaderboard.render(rows, "md")
-    fast, smoke = text.split("## ")[1:3]
+    fast, smoke = text.split("\n## ")[1:3]
     for part, own in ((fast, "cycada"), (smoke, "adda")):
-        lines = [line for line in part.splitlines() if line.startswith("|")][2:]
+        main = part.split("### ")[0]
+        lines = [line for line in main.splitlines() if line.startswith("|")][2:]
         labels = [line.split(" | ")[1].split(" (")[0] for line in lines]
         assert labels[0] == own
         assert sorted(labels) == sorted({row.label for row in references})
@@ -550,11 +551,11 @@ def test_markdown_says_under_which_conditions(frame_of: Any) -> None:
 def test_every_line_of_a_table_has_all_columns(frame_of: Any) -> None:
     rows = everything(frame_of)
     lines = [x for x in leaderboard.render(rows, "md").splitlines() if x.startswith("|")]
-    assert {line.replace(r"\|", "").count("|") for line in lines} == {10}
+    assert {line.replace(r"\|", "").count("|") for line in lines} == {10, 7}  # and of later work
     latex = leaderboard.render(rows, "latex")
     lines = [x for x in latex.splitlines() if x.endswith(r"\\")]
-    assert {line.replace(r"\&", "").count("&") for line in lines} == {8}
-    assert latex.count(r"\begin{tabular}") == latex.count(r"\end{tabular}") == 3
+    assert {line.replace(r"\&", "").count("&") for line in lines} == {8, 5}
+    assert latex.count(r"\begin{tabular}") == latex.count(r"\end{tabular}") == 2 * 3
 
 
 def test_departures_and_failures_are_footnotes_in_both_readable_formats(frame_of: Any) -> None:

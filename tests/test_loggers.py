@@ -128,22 +128,28 @@ def test_cached_stages_give_the_same_events(
     assert scalars(tmp_path / outcome["run_id"]) == scalars(alone[0])
 
 
-@pytest.mark.parametrize("stop", [("source", 9), ("feature", 1), ("feature", 23)])
-def test_a_resumed_trial_has_every_step_once(
-    stop: tuple[str, int],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    alone: tuple[Path, dict[str, Any]],
-) -> None:
-    def interrupted(_: Progress, __: str) -> Callable[[str, int, int], None]:
-        def on_step(stage: str, done: int, _: int) -> None:
-            if (stage, done) == stop:
+def interrupt(monkeypatch: pytest.MonkeyPatch, *stop: object) -> None:
+    """Let the user press Ctrl-C after (stage, steps done, steps in all)."""
+
+    def stepper(_: Progress, __: str) -> Callable[[str, int, int], None]:
+        def on_step(*where: object) -> None:
+            if where == stop:
                 raise KeyboardInterrupt
 
         return on_step
 
+    monkeypatch.setattr(Progress, "stepper", stepper)
+
+
+@pytest.mark.parametrize("stop", [("source", 9, 30), ("feature", 1, STEPS), ("feature", 23, STEPS)])
+def test_a_resumed_trial_has_every_step_once(
+    stop: tuple[str, int, int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    alone: tuple[Path, dict[str, Any]],
+) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(Progress, "stepper", interrupted)
+        interrupt(patched, *stop)
         with pytest.raises(KeyboardInterrupt):
             adda(tmp_path)
     (folder,) = tmp_path.glob("adda-*")
@@ -207,6 +213,19 @@ def test_a_second_loop_has_curves_of_its_own_and_nan_is_shown_as_nan(
             "fit/loop-1/between": [(1, 2.0)],
         }
     )
+
+
+def test_a_resumed_trial_has_every_line_of_several_loops_once(
+    others: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (outcome,) = run(tmp_path / "whole", f"{others}:Loops")
+    with monkeypatch.context() as patched:
+        interrupt(patched, "fit", 1, 2)  # in the second loop
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path / "resumed", f"{others}:Loops")
+    run(tmp_path / "resumed", f"{others}:Loops")
+    whole, resumed = (scalars(tmp_path / name / outcome["run_id"]) for name in ("whole", "resumed"))
+    assert repr(whole) == repr(resumed)
 
 
 def test_a_failed_trial_has_its_lines_and_no_scores(others: str, tmp_path: Path) -> None:

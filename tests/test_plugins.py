@@ -22,6 +22,7 @@ from bench.plugins import (
     kebab,
     load_domain,
     load_method,
+    load_rule,
     load_suite,
     local_modules,
     names,
@@ -65,7 +66,8 @@ def test_listing_and_describing_import_neither_methods_nor_torch() -> None:
         import sys
         from bench import plugins
         plugins.names("method"), plugins.describe("method"), plugins.describe("domain")
-        plugins.describe("suite"), plugins.all_shifts(), plugins.find_shift("mnist2usps")
+        plugins.describe("suite"), plugins.describe("rule")
+        plugins.all_shifts(), plugins.find_shift("mnist2usps")
         heavy = {"torch", "numpy", "pandas", "matplotlib", "cycada", "baselines"} & set(sys.modules)
         assert not heavy, heavy
     """
@@ -73,7 +75,7 @@ def test_listing_and_describing_import_neither_methods_nor_torch() -> None:
 
 
 def test_every_description_has_a_line() -> None:
-    for kind in ("method", "domain", "suite"):
+    for kind in ("method", "domain", "suite", "rule"):
         for known in describe(kind):  # type: ignore[arg-type]
             assert len(known.about) > 10, known
             assert not known.about.startswith("cannot be read"), known
@@ -99,6 +101,7 @@ def test_installed_domains_load(name: str) -> None:
         (load_method, "cycda", "Unknown method 'cycda'. Did you mean 'cycada'?"),
         (load_domain, "minst", "Unknown domain 'minst'. Did you mean 'mnist'?"),
         (load_suite, "digit", "Unknown suite 'digit'. Did you mean 'digits'?"),
+        (load_rule, "infomx", "Unknown rule 'infomx'. Did you mean 'infomax'?"),
         (find_shift, "mnist2usp", "Unknown shift 'mnist2usp'. Did you mean 'mnist2usps'?"),
         (find_shift, "zzz", "Available: game2camera, game2camvid, gta2cityscapes"),
     ],

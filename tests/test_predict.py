@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from bench import predict as module
 from bench.errors import BenchError, DivergedError
-from bench.predict import predict, predict_maps, sample_scores
+from bench.predict import predict, predict_maps, sample_positions, sample_scores
 from bench.task import Images
 
 N, K, SIZE = 7, 4, (6, 10)
@@ -58,14 +58,34 @@ def test_maps_are_those_of_resized_logits(
     assert net.training
 
 
-def test_sampled_scores_are_columns_of_the_maps(net: Maps) -> None:
-    logits = net.body[0](images()[torch.arange(N)]).flatten(2)
-    found = sample_scores(net, images(), K)
-    assert found.shape == (N * module.SAMPLED, K)
-    assert torch.equal(found, sample_scores(net, images(), K))
-    for n, part in enumerate(found.split(module.SAMPLED)):
-        distance = torch.cdist(part, logits[n].T).min(1).values
-        assert distance.max() < 1e-2  # cdist is not exact
+@pytest.mark.parametrize("count", [1, 9, module.SAMPLED])
+@pytest.mark.parametrize("pixels", [1, 2 * 60, 10**6])
+def test_sampled_scores_are_those_at_the_sampled_positions(
+    net: Maps, count: int, pixels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BATCH_PIXELS", pixels)
+    logits = net.body[0](images()[torch.arange(N)])
+    places = sample_positions(images(), count).tolist()
+    expected = [logits[n, :, p // SIZE[1], p % SIZE[1]] for n in range(N) for p in places[n]]
+    found = sample_scores(net, images(), K, count)
+    assert found.shape == (N * count, K)
+    assert torch.allclose(found, torch.stack(expected), atol=1e-6)
+    assert torch.equal(found, sample_scores(net, images(), K, count))
+
+
+def test_sampled_positions_depend_on_number_and_size_alone() -> None:
+    first = sample_positions(images(), 40)
+    assert (first.dtype, first.shape) == (torch.int64, (N, 40))
+    assert 0 <= first.min() < 10
+    assert 50 < first.max() < 60
+    torch.manual_seed(9)
+    state = torch.get_rng_state()
+    other = Images(255 - images().pixels, "source")  # type: ignore[operator]
+    assert torch.equal(sample_positions(other, 40), first)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert len({tuple(row) for row in first.tolist()}) == N
+    turned = Images(images().pixels.transpose(2, 3), "test")  # type: ignore[union-attr]
+    assert not torch.equal(sample_positions(turned, 40), first)
 
 
 def test_a_wrong_shape_is_named(net: Maps) -> None:

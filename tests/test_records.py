@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from bench import records
 from bench.config import RunConfig
+from bench.confusions import unpacked
 from bench.errors import BenchError
 from bench.suites import MNIST_TO_USPS
 
@@ -309,6 +310,49 @@ def test_a_run_in_two_files_counts_once_but_must_be_the_same(tmp_path: Path) -> 
         records.write_records(one, [exported(), exported() | {"steps": 11}])
 
 
+SCORES = {"dev": {"5": 0.25, "10": None}, "my-rule": {"5": 3, "10": -1e300}}
+
+
+def test_scores_by_rules_are_optional_and_come_back(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path / "runs")
+    assert "scores" not in records.load_runs(tmp_path / "runs")["record"].iloc[0]
+    records.write_run(folder, record() | {"scores": SCORES})
+    assert records.load_runs(tmp_path / "runs")["record"].iloc[0]["scores"] == SCORES
+    records.write_records(tmp_path / "r.jsonl", [records.export(folder), exported(seed=1)])
+    old, new = sorted(records.load_records([tmp_path / "r.jsonl"])["record"], key=len)
+    assert new == exported() | {"scores": SCORES}
+    assert old == exported(seed=1)
+    assert new.get("scores") == SCORES
+    assert (len(new), old.get("scores"), "scores" in old) == (len(old) + 1, None, False)
+
+
+def test_runs_have_in_common_what_is_equal(tmp_path: Path) -> None:
+    """100,000 records would not fit into memory otherwise."""
+    made = [exported(seed=seed) for seed in range(3)] + [exported(method="adda")]
+    records.write_records(tmp_path / "r.jsonl", made)
+    briefs = [each.brief for each in records.load_records([tmp_path / "r.jsonl"])["record"]]
+    assert sorted(brief.seed for brief in briefs) == [0, 0, 1, 2]
+    assert len({id(brief.config) for brief in briefs}) == 2
+    assert len({id(brief.checkpoints) for brief in briefs}) == 1
+
+
+@given(st.integers(1, 4), st.data())
+def test_matrices_of_any_size_come_back_exactly(k: int, data: st.DataObject) -> None:
+    counts = st.integers(0, data.draw(st.sampled_from([9, 2**16, 2**32, 2**63 - 1])))
+    square = st.lists(st.lists(counts, min_size=k, max_size=k), min_size=k, max_size=k)
+    steps = st.dictionaries(st.integers(0, 2000).map(str), square)
+    matrices = {
+        "checkpoints": data.draw(steps),
+        "stages": data.draw(st.dictionaries(st.text(), square)),
+    }
+    made = exported() | {"confusion": matrices}
+    packed = records.check(made, "here", exported=True)
+    for found in (records.confusions_of(made, None), unpacked(packed)):
+        assert list(found.checkpoints) == sorted(map(int, matrices["checkpoints"]))
+        assert {str(s): m.tolist() for s, m in found.checkpoints.items()} == matrices["checkpoints"]
+        assert {name: m.tolist() for name, m in found.stages.items()} == matrices["stages"]
+
+
 def damaged(change: str) -> Any:
     wrong: Any = copy.deepcopy(exported())
     if change == "unknown key":
@@ -338,6 +382,32 @@ def damaged(change: str) -> Any:
         wrong["confusion"]["checkpoints"]["last"] = [[1, 2], [3, 4]]
     elif change == "no confusion":
         wrong["confusion"] = None
+    elif change == "rows of other lengths":  # nine numbers all the same
+        wrong["confusion"]["checkpoints"]["5"] = [[1, 2, 3, 4], [5, 6], [7, 8, 9]]
+        wrong["confusion"]["checkpoints"]["10"] = [[1, 2, 3], [4, 5, 6], [7, 8, 9]]
+        wrong["confusion"]["stages"] = {}
+    elif change == "too few rows":
+        wrong["confusion"]["checkpoints"]["5"] = [[1, 2]]
+    elif change == "no row":
+        wrong["confusion"] = {"checkpoints": {"5": []}, "stages": {}}
+    elif change == "two sizes":
+        wrong["confusion"]["stages"]["source"] = [[1]]
+    elif change == "too large":
+        wrong["confusion"]["stages"]["source"] = [[1, 2**63], [3, 3]]
+    elif change == "text":
+        wrong["confusion"]["stages"]["source"] = ["12", "34"]
+    elif change == "negative step":
+        wrong["confusion"]["checkpoints"]["-5"] = [[1, 2], [3, 4]]
+    elif change == "nameless stage":
+        wrong["stages"] = [{"steps": 10}]
+    elif change == "no stage":
+        wrong["stages"] = ["source"]
+    elif change == "checkpoints":
+        wrong["checkpoints"] = ["5"]
+    elif change == "seed":
+        wrong["config"]["seed"] = "3"
+    elif change.startswith("scores "):
+        wrong["scores"] = json.loads(change.removeprefix("scores "))
     return wrong
 
 
@@ -383,6 +453,26 @@ def test_a_malformed_note_of_how_settings_were_found_is_refused(wrong: object) -
         ("share", "'confusion' is malformed"),
         ("step", "'confusion' is malformed"),
         ("no confusion", "expected 'confusion' to hold"),
+        ("rows of other lengths", "'confusion' is malformed"),
+        ("too few rows", "'confusion' is malformed"),
+        ("no row", "'confusion' is malformed"),
+        ("two sizes", "'confusion' is malformed"),
+        ("too large", "'confusion' is malformed"),
+        ("text", "'confusion' is malformed"),
+        ("negative step", "'confusion' is malformed"),
+        ("nameless stage", "'stages' or 'checkpoints' are malformed"),
+        ("no stage", "'stages' or 'checkpoints' are malformed"),
+        ("checkpoints", "'stages' or 'checkpoints' are malformed"),
+        ("seed", "config.seed is no whole number: '3'"),
+        ("scores []", "'scores' has the wrong type"),
+        ('scores {"dev": [0.5]}', "'scores' are malformed"),
+        ('scores {"dev": 0.5}', "'scores' are malformed"),
+        ('scores {"dev": null}', "'scores' are malformed"),
+        ('scores {"dev": {"last": 0.5}}', "'scores' are malformed"),
+        ('scores {"dev": {"-5": 0.5}}', "'scores' are malformed"),
+        ('scores {"dev": {"5": "0.5"}}', "'scores' are malformed"),
+        ('scores {"dev": {"5": true}}', "'scores' are malformed"),
+        ('scores {"dev": {"5": 0.5}, "snd": {"5": [0.5]}}', "'scores' are malformed"),
     ],
 )
 def test_a_damaged_record_is_refused_by_file_and_line(

@@ -255,6 +255,14 @@ def test_weights_and_outputs_are_the_same_to_the_bit(outcome: Outcome) -> None:
     assert not different
 
 
+def test_scores_by_every_rule_are_those_of_a_run_never_killed(outcome: Outcome) -> None:
+    expected, found = record(outcome.never), record(outcome.killed)
+    assert found["scores"] == expected["scores"]
+    for by_step in expected["scores"].values():
+        assert [int(step) for step in by_step] == expected["checkpoints"]
+        assert len(by_step) >= 3
+
+
 def test_every_line_is_logged_once(outcome: Outcome) -> None:
     expected, found = (files(r, "*/metrics.jsonl") for r in (outcome.never, outcome.killed))
     assert found == expected

@@ -15,11 +15,13 @@ import torch
 from safetensors.numpy import load_file
 from torch import nn
 
-from bench.errors import BenchError, DivergedError
+from bench.errors import BenchError, DivergedError, PrunedError
 from bench.predict import predict
 from bench.request import Request
+from bench.run import finished_run, run_trial
 from bench.sweep import sweep
 from bench.task import Images
+from bench.trials import Materials, make_trial, resolved
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -113,6 +115,12 @@ def test_the_record_says_what_was_scored(method: str, finished: dict[str, Path])
     for step in CHECKPOINTS[method]:
         assert outputs[f"predictions/checkpoint-{step:08d}"].shape == (TEST,)
         assert outputs[f"target_logits/checkpoint-{step:08d}"].shape == (TRAIN, CLASSES)
+        assert outputs[f"validation_logits/checkpoint-{step:08d}"].shape == (TRAIN // 10, CLASSES)
+        assert outputs[f"validation_weights/checkpoint-{step:08d}"].shape == (TRAIN // 10,)
+    assert outputs["validation_labels"].shape == (TRAIN // 10,)
+    steps = [str(step) for step in CHECKPOINTS[method]]
+    assert {"infomax", "dev"} <= set(content["scores"])
+    assert all(list(by_step) == steps for by_step in content["scores"].values())
     assert content["steps"] == sum(stage["steps"] for stage in content["stages"])
     assert (content["threads"], content["device"]) == (1, "cpu")
     assert content["environment"]["torch"] == metadata.version("torch")
@@ -200,6 +208,46 @@ def test_a_failed_run_leaves_its_record_and_its_log(others: str, tmp_path: Path)
     assert record(folder)["status"] == "failed"
     assert files(folder) == {"run.json", "metrics.jsonl"}
     assert json.loads((folder / "metrics.jsonl").read_text())["event"] == 1
+
+
+def test_a_pruned_run_keeps_what_it_needs_to_go_on(
+    finished: dict[str, Path], tmp_path: Path
+) -> None:
+    """Ended at a checkpoint, and taken up, it is the run that was never ended."""
+    expected = finished["source-only"]
+    request = Request(
+        suite=TOY, methods=("source-only",), seeds=(0,), preset="smoke", threads=1, runs=tmp_path
+    )
+    _, (shift,), (row,) = resolved(request)
+    materials = Materials(request, torch.device("cpu"))
+    trial, material = make_trial(row, shift, 0, materials)
+
+    def ends(stage: int, checkpoint: int, net: nn.Module) -> None:
+        assert (stage, net.training) == (0, True)
+        if checkpoint == 2:
+            raise PrunedError("others had done better")
+
+    how: dict[str, Any] = {"runs": tmp_path, "device": materials.device, "threads": 1}
+    ended = run_trial(trial, material, on_candidate=ends, stages=tmp_path / "cache", **how)
+    folder = tmp_path / trial.config.run_id
+    assert folder.name == expected.name
+    assert ended == record(folder)
+    assert (ended["status"], ended["error"]) == ("pruned", "others had done better")
+    assert (ended["steps"], ended["checkpoints"], ended["scores"]) == (12, [], {})
+    assert ended["finished"] is not None
+    assert (folder / "work").is_dir()
+    assert finished_run(folder) is None
+    again = run_trial(trial, material, stages=tmp_path / "cache", **how)
+    assert again["status"] == "done"
+    assert files(folder) == files(expected)
+    for key in ("steps", "checkpoints", "scores", "error", "config"):
+        assert again[key] == record(expected)[key]
+    for name in ("confusion.npz", "outputs.safetensors", "metrics.jsonl"):
+        assert (folder / name).read_bytes() == (expected / name).read_bytes(), name
+    # Stages lie where they were asked to.
+    (stage,) = again["stages"]
+    assert (tmp_path / "cache" / stage["key"]).is_dir()
+    assert not (tmp_path / "stages").exists()
 
 
 # ------------------------------------------------------------------ predictions

@@ -120,14 +120,29 @@ def test_scores_are_of_saved_maps_at_the_label_maps_own_size(
         assert np.array_equal(matrix, expected), name
 
 
-def test_logits_for_selection_are_kept(
-    finished: dict[str, Path],
-) -> None:
+def test_what_rules_judge_is_kept(finished: dict[str, Path]) -> None:
     for folder in finished.values():
         outputs = load_file(folder / "outputs.safetensors")
-        assert set(outputs) == {f"target_logits/checkpoint-{step:08d}" for step in (1, 2)}
-        for scores in outputs.values():
-            assert scores.shape == (TRAIN * 512, CLASSES)
+        parts = ("target_logits", "validation_logits", "validation_weights")
+        names = {f"{part}/checkpoint-{step:08d}" for part in parts for step in (1, 2)}
+        assert set(outputs) == {"validation_labels", *names}
+        labels = outputs["validation_labels"]
+        # One image is held out, 64 of its pixels are asked, and some of these have no label.
+        assert 32 < len(labels) <= 64
+        assert set(labels.tolist()) == {0, 1, 3}
+        for step in (1, 2):
+            shapes = [outputs[f"{part}/checkpoint-{step:08d}"].shape for part in parts]
+            assert shapes == [(TRAIN * 512, CLASSES), (len(labels), CLASSES), (len(labels),)]
+
+
+def test_every_rule_judged_every_checkpoint(finished: dict[str, Path]) -> None:
+    for folder in finished.values():
+        scores = json.loads((folder / "run.json").read_text())["scores"]
+        rules = [name for name in plugins.names("rule") if plugins.load_rule(name).score]
+        assert set(scores) == set(rules)
+        for by_step in scores.values():
+            assert set(by_step) == {"1", "2"}
+            assert all(isinstance(value, float) for value in by_step.values())
 
 
 def test_the_record_says_the_task_and_the_protocol(finished: dict[str, Path]) -> None:
@@ -168,6 +183,10 @@ def test_other_target_labels_change_the_score_alone(
     for name in files(folder):
         if name.startswith(("predictions/", "checkpoints/", "outputs")):
             assert (folder / name).read_bytes() == (finished[method] / name).read_bytes(), name
+    judged = [
+        json.loads((f / "run.json").read_text())["scores"] for f in (folder, finished[method])
+    ]
+    assert judged[0] == judged[1]
     expected, found = confusions(finished[method]), confusions(folder)
     assert all(not np.array_equal(found[name], matrix) for name, matrix in expected.items())
 
@@ -205,6 +224,8 @@ def test_streamed_and_cached_images_give_the_same_numbers(
     (folder,) = run(root, tmp_path / "runs", "cycada", cache=cache).values()
     found, expected = confusions(folder), confusions(finished["cycada"])
     assert all(np.array_equal(found[name], matrix) for name, matrix in expected.items())
+    kept = [(f / "outputs.safetensors").read_bytes() for f in (folder, finished["cycada"])]
+    assert kept[0] == kept[1]
     assert (cache is not None and any(cache.iterdir())) == cached
 
 

@@ -51,8 +51,15 @@ def configurations(weights: int, seeds: int) -> Iterator[RunConfig]:
 def config(method: str, preset: str, weight: float, shift: dict[str, Any], seed: int) -> RunConfig:
     """Return a configuration with as many hyperparameters as ADDA has."""
     feature = {
-        **{"batch": 128, "beta1": 0.5, "discriminator_lr": 0.001, "epochs": 15, "gate": 0.6},
-        **{"hidden": 500, "lr": 0.0003, "max_steps": 1000, "weight_decay": weight},
+        "batch": 128,
+        "beta1": 0.5,
+        "discriminator_lr": 0.001,
+        "epochs": 15,
+        "gate": 0.6,
+        "hidden": 500,
+        "lr": 0.0003,
+        "max_steps": 1000,
+        "weight_decay": weight,
     }
     source = {"batch": 128, "epochs": 20, "lr": 0.002, "max_steps": 1500, "schedule": "cosine"}
     return RunConfig(
@@ -97,9 +104,15 @@ def record(made: RunConfig, rng: np.random.Generator) -> records.Record:
         "threads": 1,
         "device": "cpu",
         "environment": {
-            **{"cycada-bench": "0.1.0", "git": "f" * 40, "numpy": "2.4.6", "pillow": "13.0.0"},
-            **{"platform": "Linux-6.18-x86_64-with-glibc2.36", "processor": "x86_64"},
-            **{"python": "3.11.7", "torch": "2.14.1", "torchvision": "0.29.1"},
+            "cycada-bench": "0.1.0",
+            "git": "f" * 40,
+            "numpy": "2.4.6",
+            "pillow": "13.0.0",
+            "platform": "Linux-6.18-x86_64-with-glibc2.36",
+            "processor": "x86_64",
+            "python": "3.11.7",
+            "torch": "2.14.1",
+            "torchvision": "0.29.1",
         },
         "started": "2026-01-01T00:00:00+00:00",
         "finished": "2026-01-01T00:01:00+00:00",
@@ -134,7 +147,7 @@ def measure(*options: str) -> tuple[float, float, float]:
     """Return wall seconds, CPU seconds and peak GiB of one `bench leaderboard`."""
     command = [sys.executable, "-m", "bench", "leaderboard", "--suite", "digits", *options]
     start = time.perf_counter()
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603  our own program
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(child.pid, 0)
     wall = time.perf_counter() - start
     child.returncode = os.waitstatus_to_exitcode(status)

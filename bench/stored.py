@@ -1,0 +1,131 @@
+"""A record as text, and in brief what a table needs of it: small enough to hold 100,000."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import orjson
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from bench.confusions import Packed
+
+Config = dict[str, Any]
+Pool = dict[Any, Any]
+"""What records have in common, by content: in memory once."""
+
+
+class Brief(NamedTuple):
+    """What a table needs of a run's record.
+
+    Attributes:
+        run_id, status, error, departure, steps, seconds, threads, device, started: as there.
+        seed: of its configuration.
+        config: the rest of its configuration. Many runs share it: do not change it.
+        key: JSON of `config`, equal for runs that differ in nothing but the seed.
+        stages: names of its stages, in the order of training.
+        checkpoints: training steps, ascending.
+        rules: that scored its checkpoints.
+        scores: float64 (rules, checkpoints), NaN for none.
+        matrices: None if they stand in the run's folder.
+    """
+
+    run_id: str
+    status: str
+    error: str | None
+    departure: str | None
+    steps: int
+    seconds: float
+    threads: int
+    device: str
+    started: str
+    seed: int
+    config: Config
+    key: bytes
+    stages: tuple[str, ...]
+    checkpoints: tuple[int, ...]
+    rules: tuple[str, ...]
+    scores: NDArray[np.float64] | None
+    matrices: Packed | None
+
+
+class Stored(Mapping[str, Any]):
+    """A record that was read: what is not in `brief` is taken from its text when asked for."""
+
+    __slots__ = ("_text", "brief")
+
+    def __init__(self, text: bytes, brief: Brief) -> None:
+        """Keep `text`, whose record was checked, and what `brief_of` returned of it."""
+        self._text, self.brief = text, brief
+
+    def __getitem__(self, key: str) -> Any:  # noqa: ANN401  whatever the JSON holds
+        """Return one part of the record."""
+        return orjson.loads(self._text)[key]
+
+    def __iter__(self) -> Iterator[str]:
+        """Return the record's keys."""
+        return iter(orjson.loads(self._text))
+
+    def __len__(self) -> int:
+        """Return the number of its keys."""
+        return len(orjson.loads(self._text))
+
+
+def brief_of(
+    record: Mapping[str, Any], matrices: Packed | None = None, pool: Pool | None = None
+) -> Brief:
+    """Return what a table needs of a record.
+
+    Args:
+        record: a sound one, see `bench.schema.check`.
+        matrices: those in an exported record.
+        pool: of the records among which this one is read.
+    """
+    if isinstance(record, Stored):
+        return record.brief
+    pool = {} if pool is None else pool
+    config = dict(record["config"])
+    seed = config.pop("seed")
+    key = orjson.dumps(config, option=orjson.OPT_SORT_KEYS)
+    key, config = pool.setdefault(key, (key, config))
+    checkpoints = matrices.steps if matrices else tuple(sorted(record["checkpoints"]))
+    checkpoints, texts = _pooled(checkpoints, pool)
+    recorded = record.get("scores", {})
+    rules = tuple(recorded)
+    stages = tuple([stage["name"] for stage in record["stages"]])
+    device, departure = record["device"], record["departure"]
+    return Brief(
+        record["run_id"],
+        record["status"],
+        record["error"],
+        pool.setdefault(departure, departure),
+        record["steps"],
+        record["seconds"],
+        record["threads"],
+        pool.setdefault(device, device),
+        record["started"],
+        seed,
+        config,
+        key,
+        pool.setdefault(stages, stages),
+        checkpoints,
+        pool.setdefault(rules, rules),
+        _scores(recorded, texts) if rules else None,
+        matrices,
+    )
+
+
+def _pooled(steps: tuple[int, ...], pool: Pool) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Return training steps, and as text, as scores have them."""
+    known = pool.get(("steps", steps))
+    if known is None:
+        known = pool["steps", steps] = (steps, tuple(map(str, steps)))
+    return known
+
+
+def _scores(recorded: Mapping[str, Any], texts: tuple[str, ...]) -> NDArray[np.float64]:
+    values = [by_step.get(text) for by_step in recorded.values() for text in texts]
+    return np.array(values, np.float64).reshape(len(recorded), len(texts))
