@@ -66,7 +66,15 @@ def benchmark(session: nox.Session) -> None:
     """Measure times; a test never does. See tests/benchmarks/README.md."""
     python = in_shared_environment(session)
     scripts = ("startup", "overhead", "translator", "ablation_cost")
-    for script in (*scripts, "confusion", "evaluation", "loader", "verdict", "report"):
+    for script in (
+        *scripts,
+        "confusion",
+        "evaluation",
+        "loader",
+        "verdict",
+        "report",
+        "leaderboard",
+    ):
         session.run(python, f"tests/benchmarks/{script}.py", *session.posargs, external=True)
 
 

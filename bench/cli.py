@@ -25,7 +25,16 @@ from bench import (
     runs_commands,
     tune_commands,
 )
-from bench.console import FAILED, INTERRUPTED, USAGE, fail, only_json, print_json, show
+from bench.console import (
+    FAILED,
+    INTERRUPTED,
+    NEW_LINE,
+    USAGE,
+    fail,
+    only_json,
+    print_json,
+    show,
+)
 from bench.errors import BenchError, unknown
 from bench.listing import LISTS
 from bench.options import (
@@ -47,6 +56,7 @@ from bench.options import (
     WeightsOption,
     names_of,
 )
+from bench.printable import printable
 from bench.request import DEFAULT_RUNS, Request, parse_seeds
 
 if TYPE_CHECKING:
@@ -197,7 +207,7 @@ def run(
     if as_json:
         print_json(report.outcomes)
     else:
-        typer.echo(report.markdown)
+        typer.echo(printable(report.markdown, NEW_LINE))
         typer.echo(f"Written to {report.path}", err=True)
     if report.failed:
         count = sum(outcome["status"] != "done" for outcome in report.outcomes)
@@ -266,12 +276,13 @@ def leaderboard(
     """Tabulate finished runs: mean, spread and interval over seeds, beside published figures."""
     from bench import leaderboard as tables  # noqa: PLC0415  pandas
     from bench.files import write_text  # noqa: PLC0415
-    from bench.records import load_records, load_runs  # noqa: PLC0415
+    from bench.records import load_records, load_runs, without_collection  # noqa: PLC0415
 
-    frame = load_records(records) if records else load_runs(runs_commands.existing(runs))
-    text = tables.render(tables.rows(frame, plugins.load_suite(suite), select), style)
+    with without_collection():
+        frame = load_records(records) if records else load_runs(runs_commands.existing(runs))
+        text = tables.render(tables.rows(frame, plugins.load_suite(suite), select), style)
     if out is None:
-        typer.echo(text.rstrip("\n"))
+        typer.echo(printable(text.rstrip("\n"), NEW_LINE))
     else:
         write_text(out, text)
 

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,15 +11,12 @@ import typer
 
 from bench import plugins, runs_commands
 from bench.console import only_json, print_json, show
-from bench.errors import BenchError
 from bench.options import JsonOption, RunsOption, SelectOption, SuiteOption
+from bench.printable import printable
 from bench.request import DEFAULT_RUNS
 
 if TYPE_CHECKING:
     from bench.comparison import Comparison, Result
-
-_UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
-"""Unicode categories of control and format characters, and of separators of lines."""
 
 _SIDE = "A row's label or a method's name, and what singles its runs out: NAME[:key=value,...]"
 
@@ -49,28 +45,13 @@ def compare(
         from bench.compare import compare as paired  # noqa: PLC0415  pandas
         from bench.records import load_records, load_runs  # noqa: PLC0415
 
-        try:
-            frame = load_records(records) if records else load_runs(runs_commands.existing(runs))
-            chosen = plugins.load_suite(suite)
-            found = paired(frame, chosen, a, b, select, allow_differences=allow_differences)
-        except BenchError as error:
-            raise BenchError(printable(str(error))) from error
+        frame = load_records(records) if records else load_runs(runs_commands.existing(runs))
+        chosen = plugins.load_suite(suite)
+        found = paired(frame, chosen, a, b, select, allow_differences=allow_differences)
     if as_json:
         print_json(found.as_dict())
     else:
         _print(found)
-
-
-def printable(text: str) -> str:
-    r"""Escape what a terminal would obey and not show: names come from anywhere.
-
-    >>> printable("mine \x1b[31m\u202e")
-    'mine \\x1b[31m\\u202e'
-    """
-    return "".join(
-        char.encode("unicode_escape").decode() if unicodedata.category(char) in _UNSEEN else char
-        for char in text
-    )
 
 
 def _print(found: Comparison) -> None:

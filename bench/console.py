@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
+from bench.printable import printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+NEW_LINE = "\n"
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 """Exit codes: done; a trial failed; bad usage or missing data; stopped by Ctrl-C."""
@@ -18,7 +22,7 @@ OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 def fail(message: str, code: int) -> NoReturn:
     """Print one sentence on standard error and end the command."""
-    typer.secho(f"error: {message}", fg=typer.colors.RED, err=True)
+    typer.secho(f"error: {printable(message, NEW_LINE)}", fg=typer.colors.RED, err=True)
     raise typer.Exit(code)
 
 
@@ -53,4 +57,4 @@ def _cell(value: object) -> str:
         return ", ".join(map(_cell, value)) or "-"
     if isinstance(value, float):
         return f"{value:.4g}"
-    return "-" if value is None else str(value)
+    return "-" if value is None else printable(str(value))

@@ -105,7 +105,7 @@ def _parsed(text: str, names: set[str]) -> tuple[str, dict[str, str]]:
     head, tail = text, ""
     while head not in names and (colon := text.rfind(":", 0, len(head))) >= 0:
         head, tail = text[:colon], text[colon + 1 :]
-        if head in names or _SUFFIX.fullmatch(tail):
+        if _SUFFIX.fullmatch(tail):
             break
     if not _SUFFIX.fullmatch(tail):
         return text, {}

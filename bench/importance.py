@@ -14,14 +14,12 @@ if TYPE_CHECKING:
     Features = NDArray[np.float32]
 
 STRENGTHS = (1e-3, 1e-1)
-"""Inverse regularisation of the domain classifier: the one of the best held-out accuracy is used.
+"""Inverse regularisation of the domain classifier: the one of the lowest held-out log loss is used:
+accuracy, by which You et al. choose, says nothing of whether the odds are right.
 A classifier without any tells all domains apart and makes of every ratio 0 or infinity."""
 
 HELD_OUT = 5
 """One in so many images decides between them; all of them, where a domain has fewer images."""
-
-CONSTANT = 1e-9
-"""Relative spread of a feature that float32 cannot have: it is rounding."""
 
 LARGEST = 1e6
 """Bound of a ratio, and the inverse of its lower one."""
@@ -48,13 +46,14 @@ def density_ratio(source: Features, target: Features, validation: Features) -> N
     state = random.getstate()
     from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415  takes a second to import
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
+    from sklearn.metrics import log_loss  # noqa: PLC0415
 
     random.setstate(state)  # what is imported draws from it
     if not len(validation):
         return np.ones(0)
     both = np.concatenate([source, target]).astype(np.float64)
     middle, spread = both.mean(0), both.std(0)
-    spread[spread <= CONSTANT * np.abs(middle)] = 1.0
+    spread[spread == 0] = 1.0
     both = (both - middle) / spread
     is_source = np.arange(len(both)) < len(source)
     held_out = np.arange(len(both)) % HELD_OUT == 0
@@ -68,7 +67,9 @@ def density_ratio(source: Features, target: Features, validation: Features) -> N
             # Nearly converged is good enough: the ratio is an estimate anyway.
             warnings.simplefilter("ignore", ConvergenceWarning)
             classifier.fit(both[fitted], is_source[fitted])
-        candidates.append((classifier.score(both[held_out], is_source[held_out]), classifier))
+        p = classifier.predict_proba(both[held_out])
+        loss = log_loss(is_source[held_out], p, labels=[False, True])
+        candidates.append((-loss, classifier))
     best = max(candidates, key=lambda candidate: candidate[0])[1]
     log_odds = best.decision_function((validation.astype(np.float64) - middle) / spread)
     ratio = len(source) / len(target) * np.exp(-np.clip(log_odds, -50, 50))

@@ -179,9 +179,7 @@ class _Board:
         """Return by rule (score, figure) of the last checkpoint of some runs."""
         found = {}
         for name, column in self._judged.items():
-            points = [
-                (column[run], self._last[run]) for run in scored if column[run] == column[run]
-            ]
+            points = [(column[r], self._last[r]) for r in scored if not math.isnan(column[r])]
             if points:
                 found[name] = tuple(points)
         return found

@@ -201,6 +201,13 @@ def load_rule(spec: str) -> Rule:
     if not isinstance(found, Rule):
         message = f"Rule '{spec}' must be a bench.select.Rule, but is a {type(found).__name__}."
         raise BenchError(message)
+    if not isinstance(found.name, str):
+        message = f"Rule '{spec}' must have a name of text, got {found.name!r}."
+        raise BenchError(message)
+    if not _is_file(spec) and found.name != spec:
+        # Records would keep its scores under one name and look them up under the other.
+        message = f"The rule '{spec}' calls itself '{found.name}'; give both one name."
+        raise BenchError(message)
     if _is_file(spec):
         _check_own_name(found.name, "rule", spec)
         if found.score is None:

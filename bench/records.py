@@ -29,7 +29,7 @@ from bench.errors import BenchError
 from bench.files import atomic_path, write_json, write_text
 from bench.metrics import checked
 from bench.schema import check
-from bench.stored import Stored, brief_of
+from bench.stored import Place, Stored, brief_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -146,7 +146,7 @@ def load_runs(runs: Path) -> pd.DataFrame:
     except OSError as error:
         message = f"cannot read the runs folder {runs}: {error.strerror}"
         raise BenchError(message) from error
-    with _without_collection():
+    with without_collection():
         return _load_folders(paths)
 
 
@@ -178,7 +178,7 @@ def load_records(paths: Iterable[Path]) -> pd.DataFrame:
         BenchError: a file cannot be read; a line is no record, or repeats a run with other
             content. The message names the file and the line.
     """
-    with _without_collection():
+    with without_collection():
         return _load_records(paths)
 
 
@@ -201,6 +201,8 @@ def _load_records(paths: Iterable[Path]) -> pd.DataFrame:
 
 def confusions_of(record: Mapping[str, Any], folder: str | Path | None) -> Confusions:
     """Return a run's confusion matrices, from its record if exported, else from its folder."""
+    if isinstance(record, Stored) and record.brief.matrices is not None:
+        return unpacked(record.brief.matrices)
     if "confusion" in record:
         return unpacked(parsed(**record["confusion"]))
     if folder is None:
@@ -260,7 +262,7 @@ def _writing(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _without_collection() -> Iterator[None]:
+def without_collection() -> Iterator[None]:
     """Pause the garbage collector: 100,000 records hold no cycles, only much to look through."""
     was_on = gc.isenabled()
     gc.disable()
@@ -289,12 +291,14 @@ def _read_records(path: Path, pool: Pool) -> Iterator[tuple[int, Stored]]:
     """Yield the number of each line that holds a record, and the record."""
     try:
         with path.open("rb") as file:
+            offset = 0
             for number, line in enumerate(file, 1):
                 if line.strip():
                     where = f"{path}, line {number}"
                     record = _parse(line, where)
-                    matrices = check(record, where, exported=True)
-                    yield number, Stored(line, brief_of(record, matrices, pool))
+                    brief = brief_of(record, check(record, where, exported=True), pool)
+                    yield number, Stored(Place(path, offset), brief)
+                offset += len(line)
     except OSError as error:
         message = f"cannot read the records file {path}: {error.strerror}"
         raise BenchError(message) from error
@@ -357,6 +361,7 @@ __all__ = [
     "read_confusions",
     "read_metrics",
     "read_run",
+    "without_collection",
     "write_confusions",
     "write_records",
     "write_run",

@@ -1,4 +1,4 @@
-"""A record as text, and in brief what a table needs of it: small enough to hold 100,000."""
+"""In brief what a table needs of a record, and where the rest is: small enough to hold 100,000."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import orjson
 
+from bench.errors import BenchError
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from bench.confusions import Packed
@@ -16,6 +20,15 @@ if TYPE_CHECKING:
 Config = dict[str, Any]
 Pool = dict[Any, Any]
 """What records have in common, by content: in memory once."""
+
+
+_IN_BRIEF = frozenset(
+    {
+        *("run_id", "status", "error", "departure", "steps", "seconds", "threads", "device"),
+        "started",
+    }
+)
+"""What a brief holds as the record does."""
 
 
 class Brief(NamedTuple):
@@ -52,26 +65,57 @@ class Brief(NamedTuple):
     matrices: Packed | None
 
 
+class Place(NamedTuple):
+    """Where a record stands: the file, and the offset of its line in bytes."""
+
+    path: Path
+    offset: int
+
+
 class Stored(Mapping[str, Any]):
-    """A record that was read: what is not in `brief` is taken from its text when asked for."""
+    """A record that was read: what is not in `brief` is read again when asked for.
+
+    Raises BenchError when asked for what has since been changed or deleted.
+    """
 
     __slots__ = ("_text", "brief")
 
-    def __init__(self, text: bytes, brief: Brief) -> None:
-        """Keep `text`, whose record was checked, and what `brief_of` returned of it."""
+    def __init__(self, text: bytes | Place, brief: Brief) -> None:
+        """Keep where the record is, which was checked, and what `brief_of` returned of it."""
         self._text, self.brief = text, brief
 
     def __getitem__(self, key: str) -> Any:  # noqa: ANN401  whatever the JSON holds
         """Return one part of the record."""
-        return orjson.loads(self._text)[key]
+        return getattr(self.brief, key) if key in _IN_BRIEF else self._read()[key]
 
     def __iter__(self) -> Iterator[str]:
         """Return the record's keys."""
-        return iter(orjson.loads(self._text))
+        return iter(self._read())
 
     def __len__(self) -> int:
         """Return the number of its keys."""
-        return len(orjson.loads(self._text))
+        return len(self._read())
+
+    def _read(self) -> dict[str, Any]:
+        text = self._text if isinstance(self._text, bytes) else _line(self._text)
+        try:
+            record: dict[str, Any] = orjson.loads(text)
+            if record["run_id"] == self.brief.run_id:
+                return record
+        except (ValueError, KeyError, TypeError):
+            pass
+        message = f"the record of {self.brief.run_id} was changed meanwhile. Try it again."
+        raise BenchError(message)
+
+
+def _line(place: Place) -> bytes:
+    try:
+        with place.path.open("rb") as file:
+            file.seek(place.offset)
+            return file.readline()
+    except OSError as error:
+        message = f"cannot read the records file {place.path} again: {error.strerror}"
+        raise BenchError(message) from error
 
 
 def brief_of(

@@ -94,7 +94,13 @@ def _storage(storage: str) -> optuna.storages.BaseStorage:
         return JournalStorage(JournalFileBackend(storage.removeprefix(JOURNAL)))
     local = storage.startswith("sqlite")
     options = {"connect_args": {"timeout": PATIENCE}} if local else {"pool_pre_ping": True}
-    return RDBStorage(storage, engine_kwargs=options)
+    try:
+        return RDBStorage(storage, engine_kwargs=options)
+    except _database_errors() as error:
+        if "already exists" not in str(error):
+            raise
+        # Two processes that began at once both made the tables: now they are there.
+        return RDBStorage(storage, engine_kwargs=options)
 
 
 @contextlib.contextmanager

@@ -55,7 +55,8 @@ def draw_history(tried: Sequence[Tried], rule: str, path: Path) -> None:
     axes.set_ylabel(f"mean {rule} at the end of training")
     axes.set_xlim(-0.5, max((t.number for t in tried), default=0) + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(frameon=False, labelcolor=INK, fontsize=8, loc="best")
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, labelcolor=INK, fontsize=8, loc="best")
     _save(figure, path)
 
 

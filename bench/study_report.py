@@ -36,9 +36,10 @@ def _markdown(found: Tuned, planned: Plan) -> str:
     states = (("complete", "finished"), ("pruned", "stopped early"), ("failed", "failed"))
     ends = ", ".join(f"{_count(found, state)} {word}" for state, word in states)
     seeds = ", ".join(map(str, asked["seeds"]))
+    fixed = "".join(f", {key}={value}" for key, value in asked["settings"].items())
     facts = [
-        f"Method {planned.row.label}, preset {asked['preset']}",
-        f"Shifts {', '.join(shift.name for shift in planned.shifts)}; seeds {seeds}",
+        f"Method {planned.row.loaded.name}, preset {asked['preset']}{fixed}",
+        f"Shifts {', '.join(found.shifts)}; seeds {seeds}",
         f"Judged by {rule.name} at the end of training, ranked in each shift and seed",
         f"Eligible: within {100 * GUARD:.0f} points of the best accuracy on held-out source images",
         f"{len(found.tried)} trials: {ends}",

@@ -164,11 +164,13 @@ def resolved(request: Request) -> tuple[Suite, list[Shift], list[Row]]:
         _check_backbone(request, shift)
     entries = [e for name in request.methods for e in _entries(suite, name)] or suite.entries
     chosen = dict(hyperparameters.parse(text) for text in request.settings)
-    found = _params(request, chosen, {entry.method for entry in entries})
+    # A params file says the method's own name, also where the request says its file.
+    methods = {entry.method: plugins.load_method(entry.method) for entry in entries}
+    found = _params(request, chosen, {loaded.name for loaded in methods.values()})
     rows = []
     for entry in entries:
-        loaded = plugins.load_method(entry.method)
-        params = found.get(entry.method)
+        loaded = methods[entry.method]
+        params = found.get(loaded.name)
         settings = params.settings if params else {}
         tuned = params.tuned if params else None
         row = Row(entry.label, loaded, {**entry.settings, **settings, **chosen}, tuned)

@@ -102,6 +102,7 @@ class Tuned:
         tried: every set of hyperparameters, in order.
         params: what to run next, or None if no set may be chosen.
         folder: of the study; holds the runs.
+        shifts: names of those that every trial ran on.
         left_out: a sentence for each shift left out for lack of data.
         importance: share of the variance between finished trials that each hyperparameter
             explains, 0..1; empty if that cannot be said.
@@ -110,6 +111,7 @@ class Tuned:
     tried: list[Tried]
     params: Params | None
     folder: Path
+    shifts: list[str]
     left_out: list[str]
     importance: Mapping[str, float]
 
@@ -134,7 +136,7 @@ def plan(request: Request, search: Search) -> Plan:
     given = space.read_space(search.space) if search.space else _declared(row, base)
     if not given:
         message = (
-            f"Nothing of '{row.label}' is to be searched. Declare a space in the class (see"
+            f"Nothing of '{row.loaded.name}' is to be searched. Declare a space in the class (see"
             " CONTRIBUTING.md), or give one with --space FILE."
         )
         raise BenchError(message)
@@ -223,7 +225,8 @@ def tune(
             on_trial(tried_of(study.trials[trial.number]))
         tried = ranked([tried_of(trial) for trial in counted(study)])
         shares = importance(study)
-    return Tuned(tried, _params(planned, request, tried), folder, left_out, shares)
+    params = _params(planned, request, tried)
+    return Tuned(tried, params, folder, [shift.name for shift in shifts], left_out, shares)
 
 
 def _sqlite(path: Path) -> str:
@@ -251,7 +254,7 @@ def _params(planned: Plan, request: Request, tried: Sequence[Tried]) -> Params |
         "scores": chosen.scores,
         "source_accuracy": chosen.source_accuracy,
         "looks_at_target_labels": planned.rule.looks_at_target_labels,
-        "shifts": [shift.name for shift in planned.shifts],
+        "shifts": [shift["name"] for shift in planned.asked["shifts"]],
         "seeds": list(request.seeds),
         "space": planned.asked["space"],
         "pruned": sum(trial.state == "pruned" for trial in tried),

@@ -161,9 +161,9 @@ def _on_statistics(overall: Result, shifts: int) -> Iterator[str]:
     how = "exact" if overall.pairs <= paired.EXACT else f"{paired.FLIPS:,} draws"
     yield (
         f"A verdict follows the sign-flip test ({how}): were neither better, a difference would be"
-        " as likely with the other sign. An interval (Student's t; from"
-        f" {paired.BOOTSTRAPPED} pairs on a BCa bootstrap) can leave out 0 where the test is not"
-        " sure. Both speak of other seeds, not of other test images."
+        " as likely with the other sign. An interval (Student's t; a studentised bootstrap from"
+        f" {paired.BOOTSTRAPPED} pairs on) can leave out 0 where the test is not sure."
+        " Both speak of other seeds, not of other test images."
     )
     if shifts > 1:
         yield (

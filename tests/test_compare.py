@@ -177,6 +177,14 @@ def test_p_values_are_adjusted_over_the_shifts(frame_of: Any) -> None:
     assert any("Holm" in note and "not quite" in note for note in found.notes)
 
 
+def test_shifts_stand_in_the_suites_order(frame_of: Any) -> None:
+    made = []
+    for shift in (SVHN_TO_MNIST, USPS_TO_MNIST, MNIST_TO_USPS):
+        made += [run(1900, "cycada", shift=shift), run(1800, "adda", shift=shift)]
+    found = compare(frame_of(*made), DIGITS, "cycada", "adda")
+    assert list(found.shifts) == ["mnist2usps", "usps2mnist", "svhn2mnist"]
+
+
 def test_six_seeds_are_enough_for_one_shift_and_not_for_two(frame_of: Any) -> None:
     made = [*runs("cycada", *SEVEN[:6]), *runs("adda", *LOWER[:6])]
     assert compare(frame_of(*made), DIGITS, "cycada", "adda").overall.verdict == "A is better"

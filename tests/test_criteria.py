@@ -149,6 +149,16 @@ def test_huge_logits_and_few_images_give_a_number(
     assert np.array_equal(x, before)
 
 
+@pytest.mark.parametrize("criterion", UNLABELLED)
+def test_logits_are_left_as_they_were_whatever_their_type(
+    criterion: Callable[[Logits], float],
+) -> None:
+    x = np.random.default_rng(0).normal(0, 3, (9, K))
+    before = x.copy()
+    assert criterion(x) == pytest.approx(criterion(x.astype(np.float32)), rel=1e-5)
+    assert np.array_equal(x, before)
+
+
 @pytest.mark.parametrize("criterion", [negative_entropy, infomax, nuclear_norm])
 def test_one_image_is_enough(criterion: Callable[[Logits], float]) -> None:
     assert math.isfinite(criterion(saying([2])))

@@ -245,11 +245,26 @@ def test_of_many_digits_the_first_are_taken(monkeypatch: pytest.MonkeyPatch) -> 
         K,
     )
     assert equal(found, gather(net, few))
+    # The last of the target images are asked for logits, but not for features.
+    few.target.pixels[16:] //= 2  # type: ignore[index]
+    other = gather(net, few)
+    assert np.array_equal(other.weights, found.weights)
+    assert not np.array_equal(other.target[16:], found.target[16:])
 
 
-def test_scenes() -> None:
+def test_of_many_scenes_the_first_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SCENES", 2)
+    monkeypatch.setattr(module, "TARGET_SCENES", 4)
+    monkeypatch.setattr(module, "POSITIONS", 10)
+    found = gather(network(Scenes), scenes())
+    assert len(found.target) == 4 * 512
+    assert 10 < len(found.labels) == len(found.weights) == len(found.validation) <= 20
+
+
+@pytest.mark.parametrize("unlabelled", [255, K])
+def test_scenes(unlabelled: int) -> None:
     """By a loop over pixels: logits, labels and features of the same place belong together."""
-    net, task = network(Scenes), scenes()
+    net, task = network(Scenes), scenes(unlabelled)
     found = gather(net, task)
     net.eval()
     domains = task.source.images(), task.target, task.validation.images()
@@ -263,7 +278,7 @@ def test_scenes() -> None:
             for image, places in enumerate(sample_positions(images, 64).tolist()):
                 for place in places:
                     row, column = divmod(place, WIDE)
-                    if domain == 2 and maps[image, row, column] == 255:
+                    if domain == 2 and maps[image, row, column] == unlabelled:
                         continue
                     features[domain].append(f[image, :, row // 2, column // 2].tolist())
                     if domain == 2:

@@ -283,6 +283,21 @@ def test_matrices_in_a_folder_are_scored_like_those_in_a_record(tmp_path: Path) 
         scores(group.runs[0], LAST)
 
 
+def test_a_folder_may_hold_other_checkpoints_than_its_record_says(tmp_path: Path) -> None:
+    made = record() | {"checkpoints": [5, 10], "scores": {"dev": {"5": 0.5, "10": 0.25}}}
+    del made["confusion"]
+    folder = tmp_path / made["run_id"]
+    records.write_run(folder, made)
+    right = {2: 70, 10: 80, 20: 90}
+    checkpoints = {step: np.array([[n, 100 - n], [0, 0]]) for step, n in right.items()}
+    records.write_confusions(folder, records.Confusions(checkpoints, {}))
+    (group,) = groups(records.load_runs(tmp_path), DIGITS)
+    assert [scores(group.runs[0], rule).step for rule in (LAST, ORACLE, DEV)] == [20, 20, 10]
+    measured = measure([group.runs[0]], LAST)
+    assert measured.picked["dev"].tolist() == [0.8]
+    assert np.isnan(measured.judged["dev"][0])
+
+
 def test_matrices_of_other_classes_than_the_protocols_are_an_error_of_their_run(
     tmp_path: Path,
 ) -> None:

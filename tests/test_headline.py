@@ -12,7 +12,16 @@ from hypothesis.extra.numpy import arrays
 
 from bench.classes import CAMVID, PROTOCOLS, SYNTHIA13, SYNTHIA16
 from bench.errors import BenchError
-from bench.headline import METRICS, class_ious, figures_of, quality, ranked_by
+from bench.headline import (
+    METRICS,
+    class_ious,
+    class_names,
+    figures_of,
+    figures_of_each,
+    metrics_of,
+    quality,
+    ranked_by,
+)
 from bench.suites import MNIST_TO_USPS
 
 DIGITS = MNIST_TO_USPS.described()
@@ -77,6 +86,39 @@ def test_thirteen_of_sixteen_averages_thirteen_of_the_whole_matrix(matrix: Any) 
 def test_every_protocol_can_be_scored(name: str) -> None:
     matrix = np.eye(len(PROTOCOLS[name].classes), dtype=np.int64)
     assert figures_of(matrix, scenes(name)) == dict.fromkeys(METRICS["segmentation"], 1.0)
+
+
+@given(st.sampled_from([np.uint16, np.uint32, np.int64]), st.data())
+def test_many_matrices_are_judged_like_each_alone(dtype: Any, data: st.DataObject) -> None:
+    large = st.integers(0, int(np.iinfo(dtype).max))
+    counts = data.draw(arrays(dtype, (3, 2, 2), elements=st.sampled_from([0, 1, 7]) | large))
+    found = figures_of_each(counts, DIGITS)["accuracy"]
+    for accuracy, matrix in zip(found, counts.tolist(), strict=True):
+        total = sum(map(sum, matrix))  # Python's integers: those of NumPy overflow
+        if total:
+            assert accuracy == pytest.approx((matrix[0][0] + matrix[1][1]) / total)
+        else:
+            assert np.isnan(accuracy)
+
+
+@given(arrays(np.uint16, (3, 11, 11), elements=st.integers(0, 50)))
+def test_many_scenes_are_judged_like_each_alone(counts: Any) -> None:
+    found = figures_of_each(counts, scenes("camvid-11"))
+    for place, matrix in enumerate(counts):
+        alone = figures_of(matrix.astype(np.int64), scenes("camvid-11"))
+        assert list(alone) == list(found)
+        for name, value in alone.items():
+            assert found[name][place] == pytest.approx(
+                np.nan if value is None else value, nan_ok=True
+            )
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_classes_are_named_in_the_order_of_their_ious(name: str) -> None:
+    matrix = np.eye(len(PROTOCOLS[name].classes), dtype=np.int64)
+    assert list(class_names(scenes(name))) == list(class_ious(matrix, scenes(name)))
+    assert class_names(DIGITS) == ()
+    assert metrics_of(scenes(name)) == METRICS["segmentation"]
 
 
 def test_rows_are_ranked_by_the_first_metric_of_their_task() -> None:

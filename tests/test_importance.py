@@ -107,7 +107,7 @@ def test_scale_and_offset_of_features_do_not_count() -> None:
 
 @pytest.mark.parametrize("constant", [0.0, 0.1, -3e7])
 def test_constant_features_do_not_count(constant: float) -> None:
-    """A unit that is always off, or on but for rounding, as a mean of many equal numbers is."""
+    """A unit that is always off, or always on."""
     source, target = normal(303, 0, 2), normal(301, 1, 2, seed=1)
     more = [
         np.concatenate([x, np.full((len(x), 3), constant, np.float32)], axis=1)
@@ -120,7 +120,7 @@ def test_constant_features_do_not_count(constant: float) -> None:
 
 
 def test_nothing_but_constants_says_nothing() -> None:
-    w = density_ratio(np.full((50, 3), 0.1), np.full((50, 3), 0.1), np.full((7, 3), 0.1))
+    w = density_ratio(*(np.full((n, 3), 0.1, np.float32) for n in (50, 50, 7)))
     np.testing.assert_allclose(w, 1, rtol=1e-6)
 
 

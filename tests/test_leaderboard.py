@@ -437,6 +437,35 @@ def test_the_oracle_is_marked_wherever_it_appears_and_compared_with_nothing(fram
     assert all(row["chosen_on_test_labels"] for row in loaded(oracle) if row["rule"])
 
 
+def test_a_row_says_what_other_rules_would_have_picked_of_its_own_runs(frame_of: Any) -> None:
+    def judged(*scores: float | None) -> dict[str, Any]:
+        return {"scores": {"infomax": dict(zip(("300", "600"), scores, strict=True))}}
+
+    frame = frame_of(
+        run(1900, seed=0, best=1960, run_fields=judged(0.5, 0.4)),
+        run(1900, seed=1, best=1940, run_fields=judged(0.4, None)),
+        run(1900, seed=2, run_fields={"steps": 9000}),
+        run(1500, "adda", best=1600),
+        run(1500, "source-only", run_fields={"scores": {"dev": {"300": 1.0, "600": 2.0}}}),
+    )
+    rows = {row["method"]: row for row in loaded(ours(leaderboard.rows(frame, DIGITS)))}
+    picked = {name: round(each["mean"], 6) for name, each in rows["cycada"]["picked"].items()}
+    assert picked == {"last": 0.95, "oracle": 0.975, "infomax": 0.975}
+    assert rows["cycada"]["picked"]["infomax"]["std"] == pytest.approx(math.sqrt(0.00005))
+    assert rows["cycada"]["correlation"] == {"infomax": None}  # of two checkpoints it says nothing
+    assert rows["cycada"]["judged"] == {"infomax": [[0.4, 0.95]]}
+    assert [rows["adda"][key] for key in ("picked", "correlation", "judged")] == [{}, {}, {}]
+    assert list(rows["source-only"]["picked"]) == ["last", "oracle", "dev"]
+    assert rows["source-only"]["correlation"] == {"dev": None}
+    by_infomax = {row.method: row for row in ours(leaderboard.rows(frame, DIGITS, "infomax"))}
+    cycada, adda = by_infomax["cycada"], by_infomax["adda"]
+    assert (cycada.seeds, cycada.figures, cycada.steps) == ((0, 1), (0.98, 0.97), 4500)
+    (failure,) = cycada.failed
+    assert (failure["seed"], failure["status"]) == (2, "broken")
+    assert "no scores by the rule 'infomax'" in failure["error"]
+    assert (adda.n, adda.steps, adda.mean) == (0, None, None)
+
+
 def tuned_by(rule: str, trials: int = 20, study: str = "a") -> dict[str, Any]:
     settings = {"pixel.cycle": 0.5}
     params = {"pixel": {"cycle": 0.5}}

@@ -172,17 +172,33 @@ def test_the_interval_is_that_of_a_paired_t_test(d: list[float]) -> None:
     assert found == pytest.approx((other.low, other.high), rel=1e-6, abs=1e-9)
 
 
-def test_from_twenty_pairs_on_the_interval_follows_the_skew() -> None:
+def test_from_twenty_pairs_on_the_interval_is_a_studentised_bootstraps() -> None:
     d = np.random.default_rng(5).exponential(1.0, 20)
     low, high = interval(list(d))
-    by_student = summary(list(d))[2]
+    middle, _, by_student = summary(list(d))
+    assert middle is not None
     assert by_student is not None
-    assert high - d.mean() > 1.2 * (d.mean() - low)
+    # A loop of its own random numbers: near, and not equal.
+    random = np.random.default_rng(1)
+    distances = []
+    for _ in range(5000):
+        mean, std, _ = summary(list(random.choice(d, 20)))
+        distances.append(abs((mean or 0.0) - middle) / ((std or 1.0) / math.sqrt(20)))
+    half = float(np.quantile(distances, 0.95)) * d.std(ddof=1) / math.sqrt(20)
+    assert (low, high) == pytest.approx((middle - half, middle + half), rel=0.03)
+    # A long tail is easily missed by twenty: wider than Student's.
+    assert high - low > by_student[1] - by_student[0]
     assert interval(list(d[:19])) == summary(list(d[:19]))[2]
-    # Another library's resampling, by percentiles of our own: near, and not equal.
-    means = np.random.default_rng(1).choice(d, (20_000, 20)).mean(axis=1)
-    assert (low, high) == pytest.approx(np.quantile(means, (0.025, 0.975)), abs=0.15)
     assert interval(list(d[::-1])) == (low, high)  # seeded, whatever the order
+
+
+def test_intervals_of_twenty_cover_the_truth_as_often_as_they_say() -> None:
+    repetitions = 300
+    covered = 0
+    for d in np.random.default_rng(22).laplace(0.02, 0.01, (repetitions, 20)):
+        low, high = interval(list(d))
+        covered += low <= 0.02 <= high
+    assert covered >= stats.binom.ppf(0.0001, repetitions, 0.95)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.25, 0.1])

@@ -336,6 +336,23 @@ def test_runs_have_in_common_what_is_equal(tmp_path: Path) -> None:
     assert len({id(brief.checkpoints) for brief in briefs}) == 1
 
 
+def test_a_record_is_read_again_from_where_it_stands(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_text("\n" + "\n\n".join(json.dumps(exported(seed=seed)) for seed in range(3)))
+    frame = records.load_records([path])
+    assert [dict(each) for each in frame["record"]] == [exported(seed=seed) for seed in range(3)]
+    first, last = frame["record"].iloc[0], frame["record"].iloc[2]
+    records.write_records(path, [exported(seed=2)])
+    assert (last["seconds"], last["status"]) == (1.5, "done")
+    assert records.confusions_of(last, None).checkpoints[5].tolist() == [[3, 1], [2, 4]]
+    for changed in (first, last):
+        with pytest.raises(BenchError, match=r"was changed meanwhile"):
+            changed["environment"]
+    path.unlink()
+    with pytest.raises(BenchError, match=r"cannot read the records file .*r\.jsonl again"):
+        last["environment"]
+
+
 @given(st.integers(1, 4), st.data())
 def test_matrices_of_any_size_come_back_exactly(k: int, data: st.DataObject) -> None:
     counts = st.integers(0, data.draw(st.sampled_from([9, 2**16, 2**32, 2**63 - 1])))

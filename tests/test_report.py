@@ -242,6 +242,9 @@ def test_a_real_run_has_everything(toy_runs: Path) -> None:
     assert [stage[0] for stage in core["stages"]] == [s["name"] for s in record["stages"]]
     assert len(core["scores"]["lines"]) == len(record["checkpoints"])
     assert [line[-1] for line in core["scores"]["lines"]][-1] == "last"
+    last = max(record["checkpoints"])
+    assert [each["title"] for each in core["matrices"]] == [f"checkpoint at step {last:,}"]
+    assert logged["matrices"][0] == core["matrices"][0]
     counts = np.array(core["matrices"][0]["counts"])
     figure = 100 * counts.trace() / counts.sum()
     assert core["scores"]["lines"][-1][1] == f"{figure:.2f}"

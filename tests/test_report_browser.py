@@ -259,6 +259,18 @@ def test_filters(pages: dict[str, Path], reader: Reader) -> None:
     assert reader.do(status) == f"0 of {rows} rows, 0 of {runs} runs"
 
 
+def test_the_status_filter(pages: dict[str, Path], reader: Reader) -> None:
+    reader.open(pages["hostile"])
+    rows = len(visible_rows(reader))
+    reader.choose("[name=status]", "failed")
+    [row], [run] = visible_rows(reader), visible_runs(reader)
+    assert HOSTILE in row
+    assert run.split()[0] == "failed"
+    reader.choose("[name=status]", "done")
+    assert len(visible_rows(reader)) == rows  # that row has a seed that finished, too
+    assert all(run.split()[0] == "done" for run in visible_runs(reader))
+
+
 def test_a_row_leads_to_its_runs(pages: dict[str, Path], reader: Reader) -> None:
     reader.open(pages["records"])
     reader.click("article[data-shift=mnist2usps] tr[data-label=adda] td button")
@@ -354,6 +366,11 @@ def test_two_methods_are_compared(pages: dict[str, Path], reader: Reader) -> Non
             ends = [float(end) for end in line[5].split(" to ")]
             assert ends == pytest.approx([100 * end for end in result.ci95], abs=0.00501)
     assert reader.do("return document.querySelector('.verdict').textContent") == found.sentence
+    # Any other two: the page has the pairs in one list.
+    other = compare(frame, plugins.load_suite("digits"), "adda", "target-only")
+    reader.choose(f"{selects}[aria-label=Method]", "adda")
+    reader.choose(f"{selects}[aria-label=Against]", "target-only")
+    assert reader.do("return document.querySelector('.verdict').textContent") == other.sentence
     # The other way round all signs turn, and nothing else.
     reader.choose(f"{selects}[aria-label=Method]", "source-only")
     reader.choose(f"{selects}[aria-label=Against]", "cycada")

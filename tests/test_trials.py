@@ -98,35 +98,36 @@ def table(runs: Path, style: str) -> str:
     return str(result.stdout)
 
 
+PLAIN = "lean [lr=2.0, steps=4]"
+INFOMAX, ORACLE = "lean (tuned by infomax, 7 trials)", "lean (tuned by oracle, 7 trials)"
+
+
 def test_tables_tell_the_three_apart(both: Path) -> None:
-    markdown = table(both, "md")
-    assert "lean (tuned by infomax, 7 trials)" in markdown
-    assert "lean (tuned by oracle, 7 trials)" in markdown
-    rows = json.loads(table(both, "json"))
-    ours = [row for row in rows if str(row["method"]).startswith("lean")]
-    assert len({row["method"] for row in ours}) == 3
-    assert [row["tuned"] for row in ours].count(None) == 1
+    rows = [row for row in json.loads(table(both, "json")) if row["method"] == "lean"]
+    found = {row["label"]: row["tuned"] for row in rows}
+    assert found == {PLAIN: None, INFOMAX: TUNED, ORACLE: TUNED | {"rule": "oracle"}}
 
 
 def test_what_the_oracle_tuned_is_marked_in_every_format(both: Path) -> None:
-    marked = [line for line in table(both, "md").splitlines() if "tuned on test labels" in line]
-    assert len(marked) >= 1
-    assert all("infomax" not in line for line in marked)
-    rows = json.loads(table(both, "json"))
-    by_label = {row["method"]: row for row in rows if str(row["method"]).startswith("lean")}
-    marks = {label: row["chosen_on_test_labels"] for label, row in by_label.items()}
-    assert sum(marks.values()) == 1
-    assert marks["lean (tuned by oracle, 7 trials)"]
-    lines = list(csv.DictReader(io.StringIO(table(both, "csv"))))
-    for line in lines:
-        if line["method"].startswith("lean"):
-            expected = line["method"] == "lean (tuned by oracle, 7 trials)"
-            assert line["chosen_on_test_labels"].lower() == str(expected).lower()
-    latex = table(both, "latex")
-    assert "test labels" in latex
-    without = [line for line in latex.splitlines() if "infomax" in line]
-    assert without
-    assert all("test labels" not in line for line in without)
+    marks = {
+        row["label"]: row["chosen_on_test_labels"]
+        for row in json.loads(table(both, "json"))
+        if row["method"] == "lean"
+    }
+    assert marks == {PLAIN: False, INFOMAX: False, ORACLE: True}
+    lines = csv.DictReader(io.StringIO(table(both, "csv")))
+    found = {line["label"]: line["chosen_on_test_labels"] for line in lines}
+    assert {label: found[label].lower() == "true" for label in marks} == marks
+    fair, _, unfair = table(both, "md").partition("tuned on test labels")
+    assert INFOMAX in fair
+    assert ORACLE not in fair
+    assert ORACLE in unfair
+    assert INFOMAX not in unfair.partition("## ")[0]
+    tables = table(both, "latex").split(r"\begin{table}")[1:]
+    assert any(INFOMAX in each for each in tables)
+    assert any(ORACLE in each and "Not a fair result" in each for each in tables)
+    for each in tables:
+        assert ("tuned on test labels" in each) == (ORACLE in each)
 
 
 def test_each_file_applies_to_the_rows_of_its_method(tmp_path: Path) -> None:

@@ -389,7 +389,7 @@ def test_a_rule_from_a_file_judges(tmp_path: Path, rules: str) -> None:
     found = tune(asked, Search(trials=2))
     assert found.params is not None
     assert found.params.tuned["rule"] == "margin"
-    assert all((tried.value or 0) > 0 for tried in found.tried)
+    assert {tried.state for tried in found.tried} <= {"complete", "failed"}
 
 
 @pytest.mark.parametrize(
@@ -454,6 +454,7 @@ def test_shifts_left_out_for_lack_of_data_are_part_of_the_study(
         changed.setattr(tuning, "available", lambda shifts, _: (shifts[:1], ["other: no data"]))
         found = tune(asked, Search(trials=1))
     assert found.left_out == ["other: no data"]
+    assert found.shifts == ["one"]
     assert list(found.tried[0].scores) == ["one, seed 1000"]
     assert found.params is not None
     assert found.params.about["shifts"] == ["one"]

@@ -90,7 +90,7 @@ def cover(repetitions: int) -> int:
                 wrong += abs(held[0] - (1 - LEVEL)) > 4 * held[1]
             print(f"| {name} | {n} | Student's t | {shown(*held)} |", flush=True)
         held = share(_holds(interval(list(each))) for each in d[: repetitions // 2])
-        print(f"| {name} | {BOOTSTRAPPED} | BCa bootstrap | {shown(*held)} |", flush=True)
+        print(f"| {name} | {BOOTSTRAPPED} | bootstrap | {shown(*held)} |", flush=True)
     return wrong
 
 

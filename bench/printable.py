@@ -1,0 +1,28 @@
+"""Names from anywhere, as a terminal or a page may show them."""
+
+from __future__ import annotations
+
+import unicodedata
+
+_UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
+"""Unicode categories of control and format characters, and of separators of lines."""
+
+
+def printable(text: str, keep: str = "") -> str:
+    r"""Write out characters that nobody sees, or that a terminal would obey.
+
+    Args:
+        text: any.
+        keep: those that may stay, such as line feeds.
+
+    >>> printable("mine \x1b[31m\u202e")
+    'mine \\x1b[31m\\u202e'
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char.encode("unicode_escape").decode("ascii")
+        if char not in keep and unicodedata.category(char) in _UNSEEN
+        else char
+        for char in text
+    )
