@@ -50,10 +50,18 @@ def facts_of(rows: list[Row]) -> list[str]:
     threads = sorted({t for row in rows for t in row.threads})
     devices = sorted({d for row in rows for d in row.devices})
     plural = "" if threads == [1] else "s"
-    return [
+    facts = [
         f"Seeds: {_listed(seeds)}",
         f"Trained on: {', '.join(devices)}, {' or '.join(map(str, threads))} thread{plural}",
     ]
+    if rows[0].preset == "smoke":
+        facts.append("Preset smoke: a few steps of everything, for tests; its figures mean nothing")
+    if any(row.tuned for row in rows) and not all(row.tuned for row in rows):
+        facts.append("Rows differ in how their hyperparameters were searched: see which are tuned")
+    unjudged = [row.label for row in rows if not row.picked and row.n]
+    if unjudged and len(unjudged) < len(rows):
+        facts.append(f"Without scores by selection rules: {', '.join(unjudged)}")
+    return facts
 
 
 def _listed(seeds: list[int]) -> str:

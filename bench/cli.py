@@ -317,6 +317,8 @@ def check(
     if as_json:
         print_json(rows)
     broken = [row["check"] for row in rows if not row["ok"]]
+    if not broken and not as_json:
+        typer.echo(f"{loaded.name} keeps the contract")
     if broken:
         fail(f"{loaded.name} breaks {len(broken)} of {len(rows)} checks", FAILED)
 

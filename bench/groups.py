@@ -19,30 +19,20 @@ from bench.errors import BenchError
 from bench.evidence import scores_by
 from bench.measured import measure
 from bench.records import BROKEN
-from bench.stored import brief_of
+from bench.stored import Run, brief_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import Path
 
     import pandas as pd
 
     from bench.measured import Measured
-    from bench.records import Record
     from bench.select import Rule
     from bench.suites import Entry, Suite
 
 Config = dict[str, Any]
 
 _ABSENT = object()
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run's record, or the `Stored` one, and its folder if it was not read from a file."""
-
-    record: Record
-    folder: Path | None
 
 
 @dataclass(frozen=True, eq=False)

@@ -309,7 +309,7 @@ def _picked(rows: list[Row]) -> Part | None:
     ]
     about = (
         f"{NAMES[rows[0].metric]} of the checkpoint that each rule would have picked of the same"
-        f" runs. `{ORACLE}` looks at the target's test labels: no other column can be above it."
+        f" runs. {ORACLE} looks at the target's test labels: no other column can be above it."
     )
     head = ("Method", *names)
     title = "What each selection rule would have picked"

@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bench.confusions import Packed
-    from bench.groups import Run
     from bench.select import Rule
-    from bench.stored import Brief
+    from bench.stored import Brief, Run
 
     Floats = NDArray[np.float64]
     Columns = dict[str, Floats]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _KEYS: Mapping[str, type] = {"method": str, "preset": str, "settings": dict, "tuned": dict}
+_NAME = re.compile(r"[\w.-]{1,100}", re.ASCII)
 _TUNED: Mapping[str, type] = {"rule": str, "trials": int, "study": str}
 
 
@@ -51,7 +53,7 @@ def read_params(path: Path) -> Params:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         message = f"cannot read the params file {path}: {error}"
         raise BenchError(message) from error
     if not isinstance(content, dict):
@@ -60,6 +62,10 @@ def read_params(path: Path) -> Params:
     content.setdefault("about", {})
     _check(content, {**_KEYS, "about": dict}, str(path))
     _check(content["tuned"], _TUNED, f"{path}, tuned")
+    tuned = content["tuned"]
+    if tuned["trials"] < 1 or not all(_NAME.fullmatch(tuned[k]) for k in ("rule", "study")):
+        message = f"{path}: expected the names of a rule and a study, and trials, got {tuned!r}"
+        raise BenchError(message)
     return Params(**content)
 
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from bench.config import NUMERICS
 from bench.errors import BenchError, unknown
-from bench.select import Rule
+from bench.select import ORACLE, Rule
 from bench.suites import Entry, Shift, Suite
 
 if TYPE_CHECKING:
@@ -207,6 +207,9 @@ def load_rule(spec: str) -> Rule:
     if not _is_file(spec) and found.name != spec:
         # Records would keep its scores under one name and look them up under the other.
         message = f"The rule '{spec}' calls itself '{found.name}'; give both one name."
+        raise BenchError(message)
+    if found.looks_at_target_labels and found is not ORACLE:
+        message = f"Rule '{spec}' says that it looks at target labels; only 'oracle' may."
         raise BenchError(message)
     if _is_file(spec):
         _check_own_name(found.name, "rule", spec)

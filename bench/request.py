@@ -22,7 +22,8 @@ class Request:
         seeds: what to repeat every trial with.
         preset: "paper", "fast" or "smoke".
         settings: ``key=value`` texts; later ones win.
-        params: files that ``bench tune`` wrote; each applies to the rows of its method.
+        params: files that ``bench tune`` wrote; each applies to its method's row
+            that has no settings of the suite's own.
         backbone: task network; None for the shift's own.
         weights: the network's initial weights: "random", "imagenet", or a path to a file of them.
         rule: which checkpoint the tables report.

@@ -54,7 +54,7 @@ def read_space(path: Path) -> dict[str, object]:
     """
     try:
         space = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         message = f"cannot read the search space {path}: {error}"
         raise BenchError(message) from error
     if not isinstance(space, dict):

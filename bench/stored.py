@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -173,3 +174,11 @@ def _pooled(steps: tuple[int, ...], pool: Pool) -> tuple[tuple[int, ...], tuple[
 def _scores(recorded: Mapping[str, Any], texts: tuple[str, ...]) -> NDArray[np.float64]:
     values = [by_step.get(text) for by_step in recorded.values() for text in texts]
     return np.array(values, np.float64).reshape(len(recorded), len(texts))
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's record, or the `Stored` one, and its folder if it was not read from a file."""
+
+    record: dict[str, Any]
+    folder: Path | None

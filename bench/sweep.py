@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from bench import leaderboard, loggers, plugins
 from bench.files import write_text
-from bench.groups import Run, scores
+from bench.groups import scores
 from bench.progress import Progress
 from bench.records import load_runs
+from bench.stored import Run
 from bench.trials import (
     Materials,
     available,

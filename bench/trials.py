@@ -166,11 +166,13 @@ def resolved(request: Request) -> tuple[Suite, list[Shift], list[Row]]:
     chosen = dict(hyperparameters.parse(text) for text in request.settings)
     # A params file says the method's own name, also where the request says its file.
     methods = {entry.method: plugins.load_method(entry.method) for entry in entries}
-    found = _params(request, chosen, {loaded.name for loaded in methods.values()})
+    # A row with settings of the suite's own is another configuration than the one that was tuned.
+    tunable = {methods[entry.method].name for entry in entries if not entry.settings}
+    found = _params(request, chosen, tunable)
     rows = []
     for entry in entries:
         loaded = methods[entry.method]
-        params = found.get(loaded.name)
+        params = None if entry.settings else found.get(loaded.name)
         settings = params.settings if params else {}
         tuned = params.tuned if params else None
         row = Row(entry.label, loaded, {**entry.settings, **settings, **chosen}, tuned)
@@ -187,7 +189,6 @@ def _params(
     found: dict[str, Params] = {}
     for path in request.params:
         params = read_params(path)
-        changed = sorted(chosen.keys() & params.settings.keys())
         problem = None
         if params.method not in methods:
             problem = f"is for '{params.method}', which is not among the methods to run"
@@ -195,8 +196,11 @@ def _params(
             problem = f"is the second one for '{params.method}'"
         elif params.preset != request.preset:
             problem = f"is for the preset '{params.preset}', not '{request.preset}'"
-        elif changed:
-            problem = f"sets {', '.join(changed)}, and so does --set: the result would not be tuned"
+        elif chosen:
+            problem = (
+                f"comes with --set {', '.join(sorted(chosen))}, which would change what was tuned;"
+                " give --set to bench tune"
+            )
         if problem:
             message = f"The params file {path} {problem}."
             raise BenchError(message)

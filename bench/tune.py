@@ -4,13 +4,14 @@ Every set of hyperparameters is run on every shift with every seed of the study,
 label-free rule at the end of training. Which set is *chosen* is decided when all have been tried:
 
 1. A set is eligible if it finished everywhere, and its accuracy on held-out source images stayed
-   within `bench.tried.GUARD` of the best of all sets. This guards against what fools label-free
-   rules: classes that are swapped, and collapse.
+   within `bench.tried.GUARD` of the best of all sets that finished. This guards against what fools
+   label-free rules: classes that are swapped, and collapse.
 2. In each shift and seed, eligible sets are ranked by the rule. The smallest mean rank wins: scores
    of different shifts have no common scale.
 
 While it runs, sets are proposed by Optuna's tree-structured Parzen estimator, and a set is stopped
-when the best of its scores so far is below the median of the finished ones at the same point.
+when the best of its scores so far is below the median of the finished ones at the same point. Most
+are stopped on the first shift, soon: slow starters lose, and the order of shifts matters.
 """
 
 from __future__ import annotations
@@ -47,6 +48,9 @@ if TYPE_CHECKING:
     from bench.select import Rule
     from bench.suites import Shift
     from bench.trials import Row
+
+LONGEST = 100
+"""Characters of a study's name, which is a folder's."""
 
 STARTUP = 4
 """Trials that run to their end before any is stopped."""
@@ -161,8 +165,12 @@ def plan(request: Request, search: Search) -> Plan:
     }
     digest = digest_of(json.loads(json.dumps(asked)))[:8]
     name = search.study or f"{row.loaded.name}-{suite.name}-{request.preset}-{rule.name}-{digest}"
-    if not all(part.isalnum() or part in "-_." for part in name) or name.startswith("."):
-        message = f"A study's name has letters, digits, '-', '_' and '.' only, got '{name}'."
+    legal = all(part.isalnum() or part in "-_." for part in name) and not name.startswith(".")
+    if not legal or len(name) > LONGEST:
+        message = (
+            f"A study's name has letters, digits, '-', '_' and '.' only, and at most {LONGEST},"
+            f" got '{name}'."
+        )
         raise BenchError(message)
     return Plan(row, shifts, rule, ranges, start, asked, name)
 

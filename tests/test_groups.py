@@ -14,11 +14,11 @@ from bench import records
 from bench.config import RunConfig
 from bench.digest import canonical_json
 from bench.errors import BenchError
-from bench.groups import Run, finished, groups, outcomes, scores, unfinished
+from bench.groups import finished, groups, outcomes, scores, unfinished
 from bench.headline import class_ious, figures_of, quality
 from bench.measured import measure
 from bench.select import DEV, INFOMAX, LAST, ORACLE, Rule
-from bench.stored import Stored, brief_of
+from bench.stored import Run, Stored, brief_of
 from bench.suites import DIGITS, GAME_TO_CAMVID, MNIST_TO_USPS, STREETS_CAMVID, Shift
 
 if TYPE_CHECKING:

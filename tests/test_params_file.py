@@ -6,7 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given
+from hypothesis import settings as settings_of_hypothesis
 from hypothesis import strategies as st
 
 from bench.errors import BenchError
@@ -34,10 +35,11 @@ plain = (
 )
 
 
+@settings_of_hypothesis(suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no fault
 @given(
     settings=st.dictionaries(st.text(), plain | st.lists(plain)),
     about=st.dictionaries(st.text(), plain),
-    trials=st.integers(0, 10**6),
+    trials=st.integers(1, 10**6),
 )
 def test_anything_that_json_holds_reads_back(
     settings: dict[str, Any],
@@ -102,3 +104,26 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none.json"):
         with pytest.raises(BenchError, match="cannot read the params file"):
             read_params(path)
+
+
+@pytest.mark.parametrize(
+    "tuned",
+    [
+        {"rule": "infomax", "trials": 0, "study": "mine"},
+        {"rule": "<script>", "trials": 3, "study": "mine"},
+        {"rule": "infomax", "trials": 3, "study": "a\nb"},
+    ],
+)
+def test_what_a_search_says_of_itself_is_checked(tmp_path: Path, tuned: dict[str, Any]) -> None:
+    path = tmp_path / "params.json"
+    content = {"method": "lean", "preset": "smoke", "settings": {}, "tuned": tuned, "about": {}}
+    path.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(BenchError, match="expected the names of a rule and a study"):
+        read_params(path)
+
+
+def test_json_nested_beyond_reason_is_answered_in_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "params.json"
+    path.write_text("[" * 100_000, encoding="utf-8")
+    with pytest.raises(BenchError, match="cannot read the params file"):
+        read_params(path)

@@ -387,3 +387,14 @@ def test_two_domains_of_one_name_are_told_apart(tmp_path: Path) -> None:
     load_suite(f"{tmp_path}/one/suite.py:TOY")
     with pytest.raises(BenchError, match="Two domains are called 'side-a'"):
         load_suite(f"{tmp_path}/two/suite.py:TOY")
+
+
+def test_no_rule_but_the_oracle_may_claim_to_look_at_target_labels(tmp_path: Path) -> None:
+    path = tmp_path / "rules.py"
+    path.write_text(
+        "from bench.select import Rule\n"
+        "CHEAT = Rule('cheat', 'Peeks.', lambda e: 0.0, looks_at_target_labels=True)\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(BenchError, match="only 'oracle' may"):
+        plugins.load_rule(f"{path}:CHEAT")

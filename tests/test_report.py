@@ -28,7 +28,6 @@ from bench import leaderboard, plugins
 from bench.cli import app
 from bench.compare import compare
 from bench.errors import BenchError
-from bench.groups import Run
 from bench.hyperparameters import convert
 from bench.layout import tables
 from bench.records import append_metrics, load_records, load_runs, write_records
@@ -42,6 +41,7 @@ from bench.report.page import SCRIPTS, render
 from bench.report.pictures import SMALL, WIDTH, picture
 from bench.report.reproduce import cautions, command, typed
 from bench.report.text import visible
+from bench.stored import Run
 from bench.suites import DIGITS_ABLATION, MINI
 
 RECORDS = Path(__file__).parents[1] / "leaderboards" / "records"

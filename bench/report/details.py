@@ -26,10 +26,10 @@ from bench.stored import brief_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from bench.groups import Run
     from bench.metrics import Confusion
     from bench.records import Record
     from bench.select import Rule
+    from bench.stored import Run
     from bench.suites import Suite
 
 Part = dict[str, Any]

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from bench.cells import NAMES
 from bench.errors import BenchError, unknown
-from bench.groups import Run, distinct_labels, groups, label_of
+from bench.groups import distinct_labels, groups, label_of
 from bench.headline import ranked_by
 from bench.report import details
 from bench.report.text import visible
-from bench.stored import brief_of
+from bench.stored import Run, brief_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
