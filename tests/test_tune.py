@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import optuna
 import pytest
 
 from bench import space, tune_trial
-from bench.errors import BenchError, MissingDataError
+from bench.errors import BenchError, MissingDataError, PrunedError
 from bench.leaderboard import rows
 from bench.plugins import load_suite
 from bench.records import load_runs, read_confusions
 from bench.request import Request
+from bench.select import INFOMAX
 from bench.sweep import sweep
 from bench.tried import Tried, best
 from bench.tune import Search, Tuned, plan, tune
@@ -308,6 +310,38 @@ def test_methods_of_other_shapes_can_be_tuned(
     found = tune(request(tmp_path, tunable(method)), Search(trials=2))
     assert found.tried[0].state == "complete"
     assert [step for step, _ in reported(found.folder / "study.db")] == places
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "stops"), [(1, True), (4, True), (5, False), (6, True), (10, False)]
+)
+def test_nothing_is_stopped_at_the_end_of_a_loop(checkpoint: int, *, stops: bool) -> None:
+    """What a loop has cost by then cannot be saved any more."""
+    study = optuna.create_study(
+        direction="maximize", pruner=optuna.pruners.MedianPruner(n_startup_trials=1)
+    )
+    first = study.ask()
+    first.report(1.0, checkpoint)
+    study.tell(first, 1.0)
+    watch = tune_trial._Watch(study.ask(), INFOMAX, set())
+    if not stops:
+        watch._report(0, checkpoint, 0.25)
+        return
+    words = f"stopped at checkpoint {checkpoint} of stage 1, where the mean infomax was 0.25"
+    with pytest.raises(PrunedError, match=words):
+        watch._report(0, checkpoint, 0.25)
+
+
+def test_a_report_is_the_mean_of_the_runs_so_far() -> None:
+    trial = optuna.create_study(direction="maximize").ask()
+    watch = tune_trial._Watch(trial, INFOMAX, set())
+    watch._report(1, 3, 0.75)
+    watch.begin(2, [0.0, 0.5])
+    watch._report(1, 3, 1.0)
+    watch._report(1, 3, 7.0)  # a place has one score
+    watch._report(1, 4, None)  # and what is not finite none
+    values = trial.storage.get_trial(trial._trial_id).intermediate_values
+    assert values == {23: 0.75, 2023: 0.5}
 
 
 # ------------------------------------------------------------------ what goes wrong
