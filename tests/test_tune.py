@@ -20,6 +20,7 @@ from bench.plugins import load_suite
 from bench.records import load_runs, read_confusions
 from bench.request import Request
 from bench.select import INFOMAX
+from bench.study import report
 from bench.sweep import sweep
 from bench.tried import Tried, best
 from bench.tune import Search, Tuned, plan, tune
@@ -267,6 +268,31 @@ def test_a_trial_that_died_in_its_second_run_is_stopped_as_it_would_have_been(
     reports = [reported(each.folder / "study.db") for each in (found, undisturbed)]
     assert reports[0] == reports[1]
     assert len(reports[0]) == 10
+
+
+def test_what_a_dead_process_reported_of_a_finished_stage_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That stage comes from the cache then, which shows nothing."""
+    asked, search = request(tmp_path / "a", tunable("Twice")), Search(trials=1)
+    undisturbed = tune(replace(asked, runs=tmp_path / "b"), search)
+    calls = []
+
+    def dies(*arguments: Any) -> bool:
+        calls.append(arguments)
+        if len(calls) == 8:  # in the second stage
+            raise KeyboardInterrupt
+        return report(*arguments)
+
+    with monkeypatch.context() as changed:
+        changed.setattr(tune_trial, "report", dies)
+        with pytest.raises(KeyboardInterrupt):
+            tune(asked, search)
+    found = tune(asked, search)
+    assert [t.scores for t in found.tried] == [t.scores for t in undisturbed.tried]
+    places = [reported(each.folder / "study.db") for each in (found, undisturbed)]
+    assert places[0] == places[1]
+    assert [at for at, _ in places[0]] == [1, 2, 3, 4, 5, 21, 22, 23, 24, 25]
 
 
 def reported(database: Path) -> list[tuple[int, float]]:

@@ -93,6 +93,7 @@ def test_every_method_runs_on_it(data: Path, tmp_path: Path) -> None:
         )
     )
     ended = {trial["method"]: (trial["status"], trial["error"]) for trial in report.outcomes}
-    assert ended.keys() == {"source-only", "adda", "cycada", "target-only"}
+    expected = {"source-only", "adda", "cycada", "target-only", "dann", "deep-coral"}
+    assert ended.keys() == expected
     # Noise can be learned or not; what counts is that every trial was trained and scored.
     assert all(status == "done" or "collapsed" in error for status, error in ended.values()), ended

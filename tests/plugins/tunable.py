@@ -115,6 +115,20 @@ class Aside(Lean):
 
 
 @dataclass(frozen=True)
+class Twice(Lean):
+    """Two stages with a task network each."""
+
+    def fit(self, task: Task, ctx: Context) -> nn.Module:
+        ctx.stage(
+            "before",
+            params=self,
+            build=lambda: Profiles(task.classes),
+            train=lambda net: self.train(net, task, ctx),
+        )
+        return super().fit(task, ctx)
+
+
+@dataclass(frozen=True)
 class Early(Lean):
     """Stops before the loop ends, so that its last checkpoint is one that no loop showed."""
 
