@@ -246,7 +246,14 @@ def test_control_c_ends_it_without_a_traceback(folders: tuple[Path, Path]) -> No
     os.mkfifo(pred / "one.png")
     command = [sys.executable, "-m", "bench", "eval", "--classes", "camvid", "--json"]
     command += ["--pred", str(pred), "--gt", str(gt)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Whoever runs the tests in the background ignores Ctrl-C, and children would, too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
+    )
     # Opening this end waits until the other is opened: until a thread of the command reads it.
     with (pred / "one.png").open("wb"):
         time.sleep(1)  # the main thread has begun to wait, and does nothing that swallows signals

@@ -397,11 +397,13 @@ def test_nothing_matters_where_all_trials_are_alike() -> None:
 # ------------------------------------------------------------------ real processes
 
 DRIVER = """
-    import json, os, sys
+    import json, os, signal, sys
     import matplotlib.figure, torch
     import bench.run, bench.tune, bench.tune_trial, bench.study_report
     from bench import cli
 
+    # Whoever runs the tests in the background ignores Ctrl-C, and children would, too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for line in sys.stdin:
         children = []
         for number, (arguments, environment) in enumerate(json.loads(line)):
