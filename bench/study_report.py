@@ -8,6 +8,7 @@ from bench.cells import duration
 from bench.files import write_text
 from bench.layout import Grid
 from bench.markdown import escaped, lines_of
+from bench.printable import printable
 from bench.study_figures import draw_history, draw_importance
 from bench.tried import GUARD, best
 
@@ -26,7 +27,7 @@ def write_report(found: Tuned, planned: Plan) -> None:
 
 def _markdown(found: Tuned, planned: Plan) -> str:
     rule, asked = planned.rule, planned.asked
-    blocks = [f"# Study {escaped(planned.name)}"]
+    blocks = [f"# Study {_said(planned.name)}"]
     if rule.looks_at_target_labels:
         blocks.append(
             "> **Not a fair search: trials were judged by the target's test labels. An upper"
@@ -46,9 +47,9 @@ def _markdown(found: Tuned, planned: Plan) -> str:
         f"Cost: {sum(t.steps for t in found.tried):,} training steps, {duration(seconds)}",
         _chosen(found),
     ]
-    blocks.append("\n".join(f"- {escaped(fact)}" for fact in facts))
-    blocks += ["## Trials", lines_of(_grid(found.tried, sorted(planned.space)))]
-    reasons = [f"- {t.number}: {escaped(t.reason)}" for t in found.tried if t.reason]
+    blocks.append("\n".join(f"- {_said(fact)}" for fact in facts))
+    blocks += ["## Trials", _unlinked(lines_of(_grid(found.tried, sorted(planned.space))))]
+    reasons = [f"- {t.number}: {_said(t.reason)}" for t in found.tried if t.reason]
     if reasons:
         blocks.append("\n".join(reasons))
     blocks.append("![The mean score of each trial](history.png)")
@@ -92,4 +93,18 @@ def _percent(trial: Tried) -> str:
 
 
 def _short(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return f"{value:.3g}" if isinstance(value, float) else _in_a_line(str(value))
+
+
+def _said(text: str) -> str:
+    return _unlinked(escaped(_in_a_line(text)))
+
+
+def _in_a_line(text: str) -> str:
+    """Return a text without line feeds, which would end a row of a table."""
+    return printable(" ".join(text.split()))
+
+
+def _unlinked(markdown: str) -> str:
+    """Keep names from becoming links; there are no others in what this is for."""
+    return markdown.replace("[", "\\[")
