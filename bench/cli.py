@@ -46,6 +46,7 @@ from bench.options import (
     JsonOption,
     OfflineOption,
     PresetOption,
+    RecordsOption,
     RunsOption,
     SelectOption,
     SetOption,
@@ -266,10 +267,7 @@ def leaderboard(
     suite: SuiteOption = "mini",
     style: Annotated[str, typer.Option("--format", metavar="md|csv|latex|json")] = "md",
     runs: RunsOption = DEFAULT_RUNS,
-    records: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FILE", help="Exported records, not a runs folder. Repeatable."),
-    ] = None,
+    records: RecordsOption = None,
     select: SelectOption = "last",
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it there.")] = None,
 ) -> None:

@@ -1,17 +1,16 @@
 """``bench compare``: is one method better than another?"""
 
-# ruff: noqa: FBT002, PLR0917, TC001, TC003  Typer makes options of the arguments, and reads annotations
+# ruff: noqa: FBT002, PLR0917, TC001  Typer makes options of the arguments, and reads annotations
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bench import plugins, runs_commands
 from bench.console import only_json, print_json, show
-from bench.options import JsonOption, RunsOption, SelectOption, SuiteOption
+from bench.options import JsonOption, RecordsOption, RunsOption, SelectOption, SuiteOption
 from bench.printable import printable
 from bench.request import DEFAULT_RUNS
 
@@ -26,10 +25,7 @@ def compare(
     b: Annotated[str, typer.Argument(metavar="B", help="Likewise.")],
     suite: SuiteOption = "mini",
     runs: RunsOption = DEFAULT_RUNS,
-    records: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FILE", help="Exported records, not a runs folder. Repeatable."),
-    ] = None,
+    records: RecordsOption = None,
     select: SelectOption = "last",
     allow_differences: Annotated[
         bool,

@@ -31,6 +31,12 @@ def _default_data() -> Path:
 
 
 RunsOption = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Folder with results.")]
+RecordsOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--records", metavar="FILE", help="Exported records, not a runs folder. Repeatable."
+    ),
+]
 DataOption = Annotated[
     Path,
     typer.Option(

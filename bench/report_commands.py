@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from bench import runs_commands
-from bench.options import RunsOption, names_of
+from bench.options import RecordsOption, RunsOption, names_of
 from bench.request import DEFAULT_RUNS
 from bench.select import DEFAULT
 
@@ -28,10 +28,7 @@ def report(
         ),
     ] = None,
     runs: RunsOption = DEFAULT_RUNS,
-    records: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FILE", help="Exported records, not a runs folder. Repeatable."),
-    ] = None,
+    records: RecordsOption = None,
     select: Annotated[
         list[str] | None,
         typer.Option(

@@ -36,7 +36,7 @@ NEEDED = 4
 PATIENCE = 30
 """Seconds to wait for a database that another process has locked."""
 
-STARTUP = 5
+RANDOM = 5
 """Trials drawn at random before the sampler learns from them."""
 
 
@@ -214,7 +214,7 @@ def claim(
             return None
         # Seeded by its number, so that a study that was stopped goes on as if it had not been.
         study.sampler = optuna.samplers.TPESampler(
-            seed=(sampler_seed + len(trials)) % 2**32, n_startup_trials=STARTUP
+            seed=(sampler_seed + len(trials)) % 2**32, n_startup_trials=RANDOM
         )
         trial = study.ask(fixed_distributions=space)
         lock = _lock(folder, trial.number)

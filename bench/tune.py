@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 LONGEST = 100
 """Characters of a study's name, which is a folder's."""
 
-STARTUP = 4
+UNDISTURBED = 4
 """Trials that run to their end before any is stopped."""
 
 
@@ -247,7 +247,7 @@ def _sqlite(path: Path) -> str:
 def _pruner(search: Search) -> optuna.pruners.BasePruner:
     if not search.prune:
         return optuna.pruners.NopPruner()
-    return optuna.pruners.MedianPruner(n_startup_trials=STARTUP)
+    return optuna.pruners.MedianPruner(n_startup_trials=UNDISTURBED)
 
 
 def _params(planned: Plan, request: Request, tried: Sequence[Tried]) -> Params | None:

@@ -142,6 +142,8 @@ def tune(
         if not dry_run:
             if out is not None:
                 _check_out(out)
+            place = runs / "studies" / planned.name
+            typer.echo(f"study {planned.name}: up to {trials} trials, in {place}", err=True)
             found = tuning.tune(request, search, _say)
             path = _write(found, planned, out)
     if dry_run:
