@@ -115,7 +115,7 @@ class DANN:
 
     def _train(self, net: nn.Module, task: Task, ctx: Context) -> None:
         n = total_steps(self.epochs, self.max_steps, len(task.source), self.batch)
-        discriminator = build_discriminator(net, task.target, self.hidden).to(ctx.device)
+        discriminator = ctx.prepared(build_discriminator(net, task.target, self.hidden))
         optimizer = make_optimizer(
             self.optimizer,
             [*net.parameters(), *discriminator.parameters()],
@@ -134,7 +134,7 @@ class DANN:
             x_s, y_s = step.batch(task.source, self.batch, self.crop)
             x_t = step.batch(task.target, self.batch, self.crop)
             features: Tensor = net.features(torch.cat([x_s, x_t]))  # type: ignore[operator]
-            logits: Tensor = net.classify(features[: self.batch])  # type: ignore[operator]
+            logits: Tensor = net.classify(features[: len(x_s)])  # type: ignore[operator]
             if task.dense:  # score maps are padded to the network's stride
                 logits = logits[..., : y_s.shape[1], : y_s.shape[2]]
             loss = task_loss(logits, y_s)
@@ -142,7 +142,7 @@ class DANN:
                 features if task.dense else features.flatten(1),
                 reversal(step.index / n, self.gamma),
             )
-            domain, accuracy = discriminate(discriminator, *reverse.split(self.batch))
+            domain, accuracy = discriminate(discriminator, *reverse.split(len(x_s)))
             optimizer.zero_grad(set_to_none=True)
             (loss + domain).backward()
             optimizer.step()

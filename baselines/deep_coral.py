@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 
+from bench.api import in_float32
 from bench.errors import BenchError
 from cycada.losses import task_loss
 from cycada.optimizers import Name, make_optimizer
@@ -115,7 +116,7 @@ class DeepCORAL:
         for step in ctx.steps(n, {"optimizer": optimizer, "scheduler": scheduler}):
             x_s, y_s = step.batch(task.source, self.batch, self.crop)
             x_t = step.batch(task.target, self.batch, self.crop)
-            scores_s, scores_t = net(torch.cat([x_s, x_t])).split(self.batch)
+            scores_s, scores_t = net(torch.cat([x_s, x_t])).split(len(x_s))
             loss, coral = task_loss(scores_s, y_s), coral_loss(scores_s, scores_t)
             optimizer.zero_grad(set_to_none=True)
             (loss + self.weight * coral).backward()
@@ -141,7 +142,9 @@ def coral_loss(source: Tensor, target: Tensor) -> Tensor:
     tensor(2.2500)
     """
     d = source.shape[1]
-    return (covariance(source) - covariance(target)).square().sum() / (4 * d**2)
+    with in_float32(source.device):  # a difference of two sums of products
+        difference = covariance(source) - covariance(target)
+    return difference.square().sum() / (4 * d**2)
 
 
 def covariance(scores: Tensor) -> Tensor:
@@ -151,6 +154,7 @@ def covariance(scores: Tensor) -> Tensor:
         BenchError: there is one example alone, which has none.
     """
     examples = scores.movedim(1, -1).flatten(0, -2)
+    examples = examples.to(torch.promote_types(examples.dtype, torch.float32))
     if len(examples) < 2:  # noqa: PLR2004  n - 1 is the divisor
         raise BenchError("Deep CORAL needs 2 images or more of each domain a step. Raise 'batch'.")
     centred = examples - examples.mean(0)

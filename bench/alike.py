@@ -16,6 +16,7 @@ Difference = dict[str, str]
 """A "condition" and its values of "a" and "b"."""
 
 _MAIN = ("preset", "protocol", "backbone", "weights")
+_MINOR = ("budget", "precision", "compile", "processes")
 _PREPROCESSING = ("size", "channels", "interpolation")
 
 
@@ -81,7 +82,8 @@ def _search(config: Config) -> str:
 
 
 def _minor(a: Group, b: Group) -> dict[str, tuple[str, str]]:
-    both = {key: (str(a.config[key]), str(b.config[key])) for key in ("budget", "precision")}
+    minor = {key: CONDITIONS[key] for key in _MINOR}
+    both = {key: (str(get(a.config)), str(get(b.config))) for key, get in minor.items()}
     for key in ("device", "threads"):
         both[key] = _kinds(a, key), _kinds(b, key)
     codes = a.config["code"], b.config["code"]

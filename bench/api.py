@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 from torch import nn
 
 from bench.context import Context, Stateful, Step
-from bench.modes import evaluating
+from bench.modes import evaluating, in_float32
 from bench.task import Images, LabeledImages, Task
 
 if TYPE_CHECKING:
@@ -66,4 +66,5 @@ __all__ = [
     "Task",
     "Translator",
     "evaluating",
+    "in_float32",
 ]

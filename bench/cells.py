@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.select import ORACLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from bench.row import Row
 
@@ -41,6 +41,7 @@ def title_of(row: Row) -> str:
     return (
         f"{row.shift}: protocol {row.protocol}, backbone {row.backbone},"
         f" {weights}, preset {row.preset}, rule {row.rule}{mark}"
+        + ("" if row.arithmetic == "float32" else f", trained in {row.arithmetic}")
     )
 
 
@@ -76,6 +77,8 @@ def line_of(row: Row, table: Row | None, rank: str, notes: list[str]) -> tuple[s
     method = method_of(row)
     if row.departure:
         method += marker(notes, f"{row.label}: {row.departure}")
+    for warning in _warnings(row):
+        method += marker(notes, warning)
     seeds = f"{row.n} of {row.planned}" if row.rule is not None else ""
     for failure in _failures(row):
         seeds += marker(notes, failure)
@@ -116,6 +119,24 @@ def _failures(row: Row) -> Iterable[str]:
     missing = row.planned - row.n - len(row.failed)
     if missing:
         yield f"{row.label}: {missing} of the planned seeds not run"
+
+
+def _warnings(row: Row) -> Iterable[str]:
+    """Return one sentence for each way in which training went wrong without ending."""
+    kinds: dict[str, dict[str, list[Mapping[str, Any]]]] = {}
+    for event in row.events:
+        kinds.setdefault(event["kind"], {}).setdefault(event["stage"], []).append(event)
+    for kind, stages in kinds.items():
+        seeds = {event["seed"] for events in stages.values() for event in events}
+        places = [
+            f"{stage}, step{'s' if len(events) > 1 else ''}"
+            f" {_listed(sorted({event['step'] for event in events}))}"
+            for stage, events in stages.items()
+        ]
+        yield (
+            f"{row.label}: {kind} in {len(seeds)} of {row.planned}"
+            f" run{'s' if row.planned > 1 else ''} ({'; '.join(places)})"
+        )
 
 
 def _published(row: Row, table: Row | None, notes: list[str]) -> str:

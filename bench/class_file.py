@@ -62,6 +62,8 @@ def read_class_file(path: Path) -> ClassList:
     try:
         text = path.read_text(encoding="utf-8-sig")
         rows = list(csv.reader(text.splitlines(), skipinitialspace=True))
+    except OSError as error:
+        raise MissingDataError(f"{path} cannot be read ({error.strerror}).") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise BenchError(f"{path} is no class list: expected CSV in UTF-8 ({error}).") from error
     columns = [column.strip() for column in rows[0]] if rows else []

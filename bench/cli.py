@@ -34,17 +34,24 @@ from bench.console import (
     only_json,
     print_json,
     show,
+    sigterm_as_ctrl_c,
 )
 from bench.errors import BenchError, unknown
 from bench.listing import LISTS
 from bench.options import (
+    AddressOption,
     BackboneOption,
     BudgetOption,
     CacheOption,
+    CompileOption,
     DataOption,
     DeviceOption,
+    ExecutorOption,
+    GpusOption,
+    JobsOption,
     JsonOption,
     OfflineOption,
+    PrecisionOption,
     PresetOption,
     RecordsOption,
     RunsOption,
@@ -59,6 +66,7 @@ from bench.options import (
 )
 from bench.printable import printable
 from bench.request import DEFAULT_RUNS, Request, parse_seeds
+from bench.world import quiet_followers
 
 if TYPE_CHECKING:
     from bench.testing import Check
@@ -69,7 +77,8 @@ class _Reporting(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401  as in click
         try:
-            return super().invoke(ctx)
+            with sigterm_as_ctrl_c(), quiet_followers():
+                return super().invoke(ctx)
         except BenchError as error:
             fail(str(error), USAGE)
         except KeyboardInterrupt:
@@ -150,6 +159,12 @@ def run(
     select: SelectOption = "last",
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
+    precision: PrecisionOption = "32",
+    compile_: CompileOption = False,
+    jobs: JobsOption = 1,
+    executor: ExecutorOption = None,
+    address: AddressOption = None,
+    gpus: GpusOption = None,
     cache: CacheOption = None,
     runs: RunsOption = DEFAULT_RUNS,
     out: Annotated[
@@ -183,6 +198,12 @@ def run(
         rule=select,
         device=device,
         threads=threads,
+        precision=precision,
+        compile=compile_,
+        jobs=jobs,
+        executor=executor,
+        address=address,
+        gpus=gpus,
         data=data,
         cache=cache,
         runs=runs,

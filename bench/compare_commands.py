@@ -35,7 +35,8 @@ def compare(
 ) -> None:
     """Compare two methods by runs of equal shift and seed: difference, interval and verdict.
 
-    Keys of A and B: preset, backbone, weights, protocol, budget, precision, code, data, rule.
+    Keys of A and B: preset, backbone, weights, protocol, budget, precision, compile,
+    processes, code, data, rule.
     """
     with only_json(as_json=as_json):
         from bench.compare import compare as paired  # noqa: PLC0415  pandas

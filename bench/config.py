@@ -10,6 +10,9 @@ from bench.digest import digest_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+PRECISIONS: Mapping[str, str] = {"32": "float32", "bf16": "bf16"}
+"""What ``--precision`` takes, and what a configuration calls it."""
+
 NUMERICS = 1
 """Raised by hand when a change of our code changes numbers; tests/test_golden.py says when."""
 
@@ -31,9 +34,11 @@ class RunConfig:
         weights: its initial weights; "random" for all of ours so far.
         budget: training steps that the trial may take.
         data: digest of all training images, the source's labels, and the images that score.
-        precision: of the arithmetic.
+        precision: of the arithmetic while training, "float32" or "bf16".
         tuned: how `settings` were found if a search found them: the "rule" that compared trials,
             their number "trials", and the name of the "study"; None if nobody searched.
+        compile: whether networks trained as kernels of torch.compile's.
+        processes: that trained together, each on its share of every batch.
     """
 
     method: str
@@ -50,6 +55,8 @@ class RunConfig:
     weights: str = "random"
     precision: str = "float32"
     tuned: Mapping[str, Any] | None = None
+    compile: bool = False
+    processes: int = 1
 
     def described(self) -> dict[str, Any]:
         """Return the fields as a record holds them.
@@ -58,9 +65,7 @@ class RunConfig:
         names of older runs still hold.
         """
         fields = asdict(self)
-        if self.tuned is None:
-            del fields["tuned"]
-        return fields
+        return {k: v for k, v in fields.items() if k not in _LATER or v != _LATER[k]}
 
     @property
     def run_id(self) -> str:
@@ -76,4 +81,28 @@ class RunConfig:
         """
         # Two methods of one plug-in file may use equal names and parameters for different work.
         code = self.code if self.code.startswith("builtin-") else f"{self.code}:{self.method}"
-        return digest_of(task, self.backbone, self.weights, self.precision, code, threads)
+        # Left out where they are as they always were, so that older stages hold.
+        later = {k: v for k, v in self.described().items() if k in ("compile", "processes")}
+        parts = (task, self.backbone, self.weights, self.precision, code, threads)
+        return digest_of(*parts, later) if later else digest_of(*parts)
+
+
+_LATER: Mapping[str, Any] = {"tuned": None, "compile": False, "processes": 1}
+"""Defaults of the fields that the first records lack."""
+
+
+def arithmetic_of(config: Mapping[str, Any]) -> str:
+    """Return how a record's configuration was computed, in words that tables show.
+
+    >>> arithmetic_of({"precision": "float32"})
+    'float32'
+    >>> arithmetic_of({"precision": "bf16", "compile": True, "processes": 2})
+    'bf16, compiled, 2 processes'
+    """
+    processes = config.get("processes", 1)
+    parts = (
+        config["precision"],
+        "compiled" if config.get("compile") else "",
+        f"{processes} processes" if processes > 1 else "",
+    )
+    return ", ".join(filter(None, parts))

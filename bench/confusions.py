@@ -92,8 +92,8 @@ def parsed(checkpoints: Mapping[str, Any], stages: Mapping[str, Any]) -> Packed:
     k = sizes.pop()
     if sizes or k == 0:
         raise ValueError("not square matrices of one size")
-    if min(steps, default=0) < 0:
-        raise ValueError("a training step is negative")
+    if min(steps, default=0) < 0 or len({*steps}) < len(steps):
+        raise ValueError("a training step is negative, or stands there twice")
     counts = _counts(list(chain.from_iterable(lines))).reshape(-1, k, k)
     ascending = sorted(steps)
     if steps != ascending:  # as text, "1000" comes before "500"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -24,6 +25,24 @@ def fail(message: str, code: int) -> NoReturn:
     """Print one sentence on standard error and end the command."""
     typer.secho(f"error: {printable(message, NEW_LINE)}", fg=typer.colors.RED, err=True)
     raise typer.Exit(code)
+
+
+@contextlib.contextmanager
+def sigterm_as_ctrl_c() -> Iterator[None]:
+    """Stop as cleanly on SIGTERM, which job schedulers send before they kill, as on Ctrl-C."""
+
+    def stop(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not the main thread: whoever runs that decides about signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager

@@ -26,6 +26,8 @@ CONDITIONS: Mapping[str, Callable[[Config], object]] = {
     "protocol": lambda config: config["shift"]["protocol"],
     "budget": lambda config: config["budget"],
     "precision": lambda config: config["precision"],
+    "compile": lambda config: config.get("compile", False),
+    "processes": lambda config: config.get("processes", 1),
     "code": lambda config: config["code"],
     "data": lambda config: config["data"],
 }

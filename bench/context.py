@@ -5,19 +5,26 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import pickle
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import torch
-from torch.optim.optimizer import register_optimizer_step_post_hook
+from torch.optim.optimizer import (
+    register_optimizer_step_post_hook,
+    register_optimizer_step_pre_hook,
+)
 
+from bench.arithmetic import Arithmetic, noting, plain
 from bench.digest import canonical_json, digest_of
 from bench.errors import BenchError, BudgetError, DivergedError
 from bench.files import atomic_path
 from bench.seeding import generator_from, seed_everything
+from bench.snapshots import read_snapshot
 from bench.stages import StageStore, load_weights, save_weights
+from bench.step import Step
+from bench.watch import Event, Watch
+from bench.world import Alone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -26,6 +33,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from bench.task import Images, LabeledImages
+    from bench.world import World
 
 M = TypeVar("M", bound="nn.Module")
 
@@ -49,64 +57,6 @@ class Stateful(Protocol):
 
 
 @dataclass(eq=False)
-class Step:
-    """One iteration of a training loop; it hands out that iteration's batches."""
-
-    index: int
-    """0-based position in the loop."""
-
-    _order: Callable[[Images | LabeledImages, int, int], Tensor] = field(repr=False)
-    _random: Callable[[str, int], torch.Generator] = field(repr=False)
-
-    @overload
-    def batch(
-        self, images: LabeledImages, size: int, crop: int | None = None
-    ) -> tuple[Tensor, Tensor]: ...
-    @overload
-    def batch(self, images: Images, size: int, crop: int | None = None) -> Tensor: ...
-    def batch(
-        self, images: Images | LabeledImages, size: int, crop: int | None = None
-    ) -> Tensor | tuple[Tensor, Tensor]:
-        """Return this step's batch: a pure function of (seed, stage, step), `size` and `crop`.
-
-        Images are float32 (size, c, h, w) in -1..1; labels int64 (size,), or (size, h, w) for
-        segmentation. Every image comes once before any comes again. Asking twice in one step
-        gives the same batch. With `crop`, a random window of each image, and the same of its
-        label map: at most `crop` pixels high and wide.
-        """
-        got = images[self._order(images, self.index, size)]
-        if images.streamed:
-            images.prefetch(self._order(images, self.index + 1, size))
-        if crop is None:
-            return got
-        parts = [got] if isinstance(got, torch.Tensor) else list(got)
-        windows = _windows(parts[0].shape, crop, self._random(images.role, self.index))
-        cut = [_cut(part, windows) for part in parts]
-        return cut[0] if isinstance(got, torch.Tensor) else (cut[0], cut[1])
-
-
-def _windows(shape: torch.Size, crop: int, random: torch.Generator) -> list[tuple[slice, slice]]:
-    """Return a random window for each image of a batch (b, c, h, w): rows, columns."""
-    count, (height, width) = shape[0], shape[-2:]
-    tall, wide = min(crop, height), min(crop, width)
-    tops = torch.randint(height - tall + 1, (count,), generator=random).tolist()
-    lefts = torch.randint(width - wide + 1, (count,), generator=random).tolist()
-    return [
-        (slice(top, top + tall), slice(left, left + wide))
-        for top, left in zip(tops, lefts, strict=True)
-    ]
-
-
-def _cut(part: Tensor, windows: list[tuple[slice, slice]]) -> Tensor:
-    """Return the window of each image or label map; a class index has no place, and stays."""
-    if part.ndim == 1:
-        return part
-    return torch.stack(
-        [item[..., rows, columns] for item, (rows, columns) in zip(part, windows, strict=True)]
-    )
-
-
-@dataclass(eq=False)
 class _Scope:
     """The stage that is running now."""
 
@@ -118,6 +68,9 @@ class _Scope:
     seconds: float = 0.0
     stop: str | None = None
     lines: list[str] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    nondeterministic: list[str] = field(default_factory=list)
+    watches: dict[int, Watch] = field(default_factory=dict)
     position: tuple[int, int] = (0, 0)
 
 
@@ -133,12 +86,15 @@ class StageResult:
     seconds: float
     stop: str | None
     cached: bool
+    events: list[Event] = field(default_factory=list)
+    nondeterministic: list[str] = field(default_factory=list)
 
 
 class Context:
     """A trial's harness: the backbone, the training loop, the stage cache and the log.
 
-    Methods receive one and use `network`, `stage`, `steps`, `log`, `stop` and `device`.
+    Methods receive one and use `network`, `prepared`, `stage`, `steps`, `log`, `mean`, `warn`,
+    `stop` and `device`.
     """
 
     def __init__(  # noqa: PLR0913  a trial has that many parts
@@ -154,6 +110,9 @@ class Context:
         on_step: Callable[[str, int, int], None] | None = None,
         on_log: Callable[[Mapping[str, Any]], None] | None = None,
         on_candidate: Callable[[int, int, nn.Module], None] | None = None,
+        precision: str = "float32",
+        compiled: bool = False,
+        world: World | None = None,
     ) -> None:
         """Set up one trial.
 
@@ -172,10 +131,15 @@ class Context:
             on_candidate: called with (stages before this one, checkpoints of this one so far, the
                 network) when a checkpoint of a task network was kept, unless it came from the
                 cache. It may end the trial by raising; it must not change the network.
+            precision: of what trains, "float32" or "bf16".
+            compiled: whether what trains is compiled by torch.compile.
+            world: the processes that train this trial together; None for this one alone.
         """
         self.device = device
         self.seed = seed
         self.stages: list[StageResult] = []
+        self._arithmetic = Arithmetic(device, precision, compiled)
+        self._world: World = world or Alone()
         self._network = network
         self._workspace = workspace
         self._store = store
@@ -191,7 +155,7 @@ class Context:
         self._outside = 0.0
         self._orders: dict[tuple[int, str, int, str, int, int], Tensor] = {}
         self._scope = _Scope("fit", workspace / "fit")
-        self.unfinished_log: list[str] = []
+        self._unfinished: _Scope | None = None
 
     def network(self) -> nn.Module:
         """Return a new backbone on the device, with `features(x)` and `classify(f)`.
@@ -199,15 +163,67 @@ class Context:
         ``net(x)`` is both: images float32 (b, c, h, w) in -1..1 to logits (b, k). Its initial
         weights depend on (seed, stage) alone.
         """
-        return _placed(self._network(), self.device)
+        return self.prepared(self._network())
 
-    def log(self, **values: float) -> None:
-        """Append one line of plain numbers to the trial's ``metrics.jsonl``."""
-        loop, step = self._scope.position
-        line = {"stage": self._scope.name, "loop": loop, "step": step, **values}
+    def prepared(self, module: M) -> M:
+        """Return a module of the method's own, ready to train: on the device, compiled if asked.
+
+        It is `module` itself. What `network` returns, and what `stage` builds, is prepared already.
+
+        Example::
+
+            discriminator = ctx.prepared(Discriminator())
+        """
+        return self._arithmetic.placed(module)
+
+    def log(self, **values: float | None) -> None:
+        """Append one line of plain numbers to the trial's ``metrics.jsonl``.
+
+        None stands for a number that is not defined. What a method logs is how divergence is
+        noticed while it trains; see `bench.watch` for what is an explosion.
+
+        Raises:
+            DivergedError: a number is NaN or infinite.
+        """
+        if self._world.rank:
+            return
+        scope = self._scope
+        loop, step = scope.position
+        line = {"stage": scope.name, "loop": loop, "step": step, **values}
         finite = {k: v if _is_finite(v) else None for k, v in line.items()}
-        self._scope.lines.append(canonical_json(finite))
+        scope.lines.append(canonical_json(finite))
         self._on_log(finite)
+        try:
+            exploded = _watched(scope, loop, values)
+        except DivergedError as error:
+            raise DivergedError(f"{error} at step {step} of '{scope.name}'") from error
+        if exploded:
+            self.warn("exploding loss", exploded)
+
+    def warn(self, kind: str, reason: str) -> None:
+        """Record that something went wrong that does not end the training.
+
+        Tables say so beside the method. Each kind counts once a stage, when it is first seen.
+
+        Args:
+            kind: a few words, the same wherever this happens, such as "collapsed generator".
+            reason: a sentence with what was seen.
+        """
+        scope = self._scope
+        if all(event["kind"] != kind for event in scope.events):
+            _, step = scope.position
+            scope.events.append(Event(stage=scope.name, step=step, kind=kind, reason=reason))
+
+    def mean(self, value: float) -> float:
+        """Return the mean of a number over the processes that train this trial; mostly itself.
+
+        What decides how a method goes on, such as an accuracy on the batch, must pass through
+        here: several processes see different parts of a batch, and must decide alike.
+        """
+        if self._world.size == 1:
+            return value
+        number = torch.tensor([value], dtype=torch.float32, device=self.device)
+        return float(self._world.mean(number, self._where("a mean")))
 
     def stop(self, reason: str) -> None:
         """End the current loop after this step, and record why."""
@@ -244,19 +260,30 @@ class Context:
         before = [done.key for done in self.stages]
         key = digest_of(self._identity, self.seed, name, canonical_json(params), before)[:32]
         seed_everything(self.seed, name)
-        module = _placed(build(), self.device)
+        module = self.prepared(build())
         module.requires_grad_(requires_grad=True)
-        meta = self._store.load(key, module)
+        meta = self._found(key, module, name)
         cached = meta is not None
         began = time.perf_counter()
         if meta is None:
-            meta = self._compute(name, key, module, train)
-        else:
+            # Another trial may be computing it: wait, and load what it found. Nobody is charged
+            # for the wait: it counts neither for the stage nor as time between stages.
+            with contextlib.nullcontext() if self._world.rank else self._store.claim(key, name):
+                meta = self._found(key, module, name)
+                cached = meta is not None
+                if meta is None:
+                    meta = self._compute(name, key, module, train)
+        if cached:
             self._charge(int(meta["steps"]))
             if self._spent > self._budget:
                 raise self._overrun()
             log = self._store.folder(key) / "metrics.jsonl"
             self._replay(log.read_text(encoding="utf-8").splitlines())
+        if self._world.rank and self._store.load(key, module) is None:
+            raise BenchError(
+                f"Process {self._world.rank} does not see the stage that process 0 has finished."
+                " Let all processes of a trial use one runs folder."
+            )
         self._in_stages += time.perf_counter() - began
         module.zero_grad(set_to_none=True)
         module.eval().requires_grad_(requires_grad=False)
@@ -271,9 +298,17 @@ class Context:
                 float(meta["seconds"]),
                 meta["stop"],
                 cached,
+                # Those of earlier versions lack them.
+                list(meta.get("events", ())),
+                list(meta.get("nondeterministic", ())),
             )
         )
         return module
+
+    def _found(self, key: str, module: nn.Module, name: str) -> dict[str, Any] | None:
+        """Return the description of a stage that process 0 finds in the cache, else None."""
+        meta = None if self._world.rank else self._store.load(key, module)
+        return self._world.broadcast(meta, f"the beginning of stage '{name}'")
 
     def _compute(
         self, name: str, key: str, module: M, train: Callable[[M], object]
@@ -289,16 +324,22 @@ class Context:
             self._keep_candidate(scope.steps)
             outside = time.perf_counter() - started - (scope.seconds - looped)
             _check_finite(module, name, scope.steps)
-            self._write_log()
             meta: dict[str, Any] = {
                 "name": name,
                 "steps": scope.steps,
                 "seconds": scope.seconds + max(0.0, outside),
                 "stop": scope.stop,
+                "events": scope.events,
+                "nondeterministic": scope.nondeterministic,
             }
-            self._store.save(key, scope.folder, module, meta)
+            # All have written their last snapshot, before the folder moves.
+            self._world.gather(None, self._where("the end of the stage"))
+            if self._world.rank == 0:
+                self._write_log()
+                self._store.save(key, scope.folder, module, meta)
+            meta = self._world.broadcast(meta, self._where("the end of the stage"))
         except BaseException:
-            self.unfinished_log = scope.lines
+            self._unfinished = scope
             raise
         finally:
             self._scope = outer
@@ -337,7 +378,8 @@ class Context:
         saved: dict[str, Stateful] = dict(state or {})
         if scope.module is not None:
             saved["module"] = scope.module
-        snapshot = scope.folder / f"loop-{loop}.pt"
+        rank = self._world.rank
+        snapshot = scope.folder / (f"loop-{loop}-{rank}.pt" if rank else f"loop-{loop}.pt")
         seconds_before = scope.seconds
         done, taken = self._restore(snapshot, saved)
         self._charge(taken)
@@ -358,11 +400,13 @@ class Context:
         for index in range(done, n):
             if scope.stop is not None:
                 break
-            seed_everything(self.seed, scope.name, loop, index)
+            # Dropout is another in each process, as it is for each image of a batch.
+            seed_everything(self.seed, scope.name, loop, index, *([rank] if rank else []))
             scope.position = (loop, index)
             try:
                 with self._counting():
-                    yield Step(index, self._batch_order, self._crop_random)
+                    sources = (self._batch_order, self._crop_random)
+                    yield Step(index, *sources, rank, self._world.size)
             finally:
                 # Also if the loop is left by `break`: the step was taken.
                 self._charge(1)
@@ -383,19 +427,30 @@ class Context:
 
     def _restore(self, snapshot: Path, saved: dict[str, Stateful]) -> tuple[int, int]:
         """Load what a killed run left of this loop; return its iterations, and steps charged."""
-        if not snapshot.exists():
-            return 0, 0
+        content = self._read_snapshot(snapshot)
+        done = self._world.gather(content["done"] if content else 0, self._where("a resumed loop"))
+        if content is None or set(done) != {content["done"]}:
+            return 0, 0  # a kill in the middle of writing: all start the loop again
         try:
-            content = torch.load(snapshot, map_location=self.device, weights_only=True)
-        except (OSError, EOFError, RuntimeError, pickle.UnpicklingError):
-            return 0, 0  # damaged: the loop starts again
-        for name, target in saved.items():
-            target.load_state_dict(content["state"][name])
+            for name, target in saved.items():
+                target.load_state_dict(content["state"][name])
+        except Exception as error:  # whatever the method's own objects raise
+            raise BenchError(
+                f"The snapshot {snapshot} is of another loop ({error}). Delete it and run again."
+            ) from error
         self._replay(content["lines"][len(self._scope.lines) :])
         self._scope.lines = list(content["lines"])
+        self._scope.events = list(content.get("events", ()))
+        self._scope.nondeterministic = list(content.get("nondeterministic", ()))
+        for line in map(json.loads, self._scope.lines):
+            _watched(self._scope, line["loop"], {k: line[k] for k in line.keys() - _PLACE})
         self._scope.seconds += float(content["seconds"])
         self._scope.stop = content["stop"]
         return int(content["done"]), int(content["taken"])
+
+    def _read_snapshot(self, path: Path) -> dict[str, Any] | None:
+        """Return what a snapshot holds; None if there is none, or if it is damaged."""
+        return read_snapshot(path, self.device)
 
     def _snapshot(
         self, path: Path, saved: dict[str, Stateful], done: int, taken: int, seconds: float
@@ -410,6 +465,8 @@ class Context:
             "stop": self._scope.stop,
             "seconds": seconds,
             "lines": self._scope.lines,
+            "events": self._scope.events,
+            "nondeterministic": self._scope.nondeterministic,
             "state": state,
         }
         with atomic_path(path) as temporary:
@@ -418,14 +475,15 @@ class Context:
     def _keep_candidate(self, step: int) -> None:
         """Save the stage's network for checkpoint selection, if it is a task network."""
         module = self._scope.module
-        if module is not None and hasattr(module, "classify"):
+        if self._world.rank == 0 and module is not None and hasattr(module, "classify"):
             save_weights(module, self._scope.folder / "checkpoints" / f"{step:08d}.safetensors")
 
     def _show_candidate(self) -> None:
         module = self._scope.module
         if module is not None and hasattr(module, "classify"):
             kept = len(list((self._scope.folder / "checkpoints").glob("[0-9]*.safetensors")))
-            self._on_candidate(len(self.stages), kept, module)
+            with self._arithmetic.exact(module):
+                self._on_candidate(len(self.stages), kept, module)
 
     def _replay(self, lines: Iterable[str]) -> None:
         for line in lines:
@@ -475,7 +533,7 @@ class Context:
 
     @contextlib.contextmanager
     def fitting(self) -> Iterator[None]:
-        """Surround a method's `fit`: seed what it does outside of stages, enforce the budget.
+        """Surround a method's `fit`: arithmetic, seeds outside of stages, budget.
 
         A step of `steps` may move several optimisers once each. Whatever an optimiser does beyond
         that, in a step or outside of all, counts as a step of its own.
@@ -492,12 +550,43 @@ class Context:
 
         seed_everything(self.seed, "fit")
         began = time.perf_counter()
-        hook = register_optimizer_step_post_hook(count)
+        hooks = [register_optimizer_step_post_hook(count)]
+        if self._world.size > 1:
+            hooks.append(register_optimizer_step_pre_hook(self._share_gradients))
         try:
-            yield
+            with noting(self._note), self._arithmetic.training():
+                yield
         finally:
-            hook.remove()
+            for hook in hooks:
+                hook.remove()
+            for stage in self.stages:
+                plain(stage.module)
             self._outside = max(0.0, time.perf_counter() - began - self._in_stages)
+
+    def _share_gradients(self, optimizer: torch.optim.Optimizer, *_: object) -> None:
+        """Give each parameter of an optimiser the mean of its gradients in all processes."""
+        gradients = [
+            parameter.grad
+            for group in optimizer.param_groups
+            for parameter in group["params"]
+            if parameter.grad is not None
+        ]
+        sizes = [gradient.numel() for gradient in gradients]
+        if not sizes:
+            return
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        where = self._where(f"a {type(optimizer).__name__} step of {len(flat)} gradients")
+        mean = self._world.mean(flat, where)
+        for gradient, part in zip(gradients, mean.split(sizes), strict=True):
+            gradient.copy_(part.view(gradient.shape))
+
+    def _where(self, what: str) -> str:
+        loop, step = self._scope.position
+        return f"{what} at step {step} of loop {loop} of stage '{self._scope.name}'"
+
+    def _note(self, sentence: str) -> None:
+        if sentence not in self._scope.nondeterministic:
+            self._scope.nondeterministic.append(sentence)
 
     def _overrun(self) -> BudgetError:
         return BudgetError(
@@ -518,16 +607,39 @@ class Context:
         return self._spent
 
     @property
+    def events(self) -> list[Event]:
+        """What the trial was warned of, of cached stages too, in the order of training."""
+        return [event for part in self._parts() for event in part.events]
+
+    @property
+    def nondeterministic(self) -> list[str]:
+        """Why the same training may give other numbers elsewhere: sentences, each once."""
+        met = [sentence for part in self._parts() for sentence in part.nondeterministic]
+        return list(dict.fromkeys([*self._arithmetic.reservations, *met]))
+
+    def _parts(self) -> list[StageResult | _Scope]:
+        unfinished = [] if self._unfinished is None else [self._unfinished]
+        return [*self.stages, *unfinished, self._scope]
+
+    @property
+    def unfinished_log(self) -> list[str]:
+        """Log lines of the stage that an exception ended, if one did."""
+        return [] if self._unfinished is None else self._unfinished.lines
+
+    @property
     def unstaged_log(self) -> list[str]:
         """Log lines written outside any stage."""
         return self._scope.lines
 
 
-def _placed(module: M, device: torch.device) -> M:
-    # Channels last is faster for convolutions on CPU and GPU alike, and changes no shape.
-    # Two calls, because the types that torch
-    # ships know either argument, not both.
-    return module.to(device).to(memory_format=torch.channels_last)
+_PLACE = frozenset({"stage", "loop", "step"})
+"""What a line of the log holds beside the method's numbers."""
+
+
+def _watched(scope: _Scope, loop: int, values: Mapping[str, object]) -> str | None:
+    """Let the loop's watch look at what a method logs; a method may log words, too."""
+    numbers = {k: v for k, v in values.items() if v is None or isinstance(v, int | float)}
+    return scope.watches.setdefault(loop, Watch()).look(numbers)
 
 
 def _is_finite(value: object) -> bool:

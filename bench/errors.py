@@ -29,6 +29,14 @@ class PrunedError(BenchError):
     """A trial of a study was stopped while it ran, because others had done better by then."""
 
 
+class ClaimLostError(BenchError):
+    """Another machine took over what this process was working on, having taken it for dead."""
+
+
+class MachineError(BenchError):
+    """The disk or the accelerator gave out: no fault of the method, and others will meet it."""
+
+
 def unknown(kind: str, got: str, available: Iterable[str]) -> BenchError:
     """Return the error for a name that does not exist, with the nearest one that does.
 

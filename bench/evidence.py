@@ -12,10 +12,13 @@ A run's record holds the scores by every installed rule, so that a table needs n
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench import plugins
+from bench.digest import canonical_json
 from bench.errors import BenchError
 from bench.select import Evidence, judge
 
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 
 OUTPUTS = "outputs.safetensors"
 CHECKPOINT = "checkpoint-"
+_KINDS = ("float32", "float32", "int64", "float64")
 
 Scores = dict[str, dict[str, float | None]]
 """By rule, then by training step as text, as a record holds them."""
@@ -45,6 +49,16 @@ def arrays(evidence: Mapping[int, Evidence]) -> dict[str, np.ndarray]:
     return found
 
 
+def digests(outputs: Mapping[str, np.ndarray]) -> dict[str, str]:
+    """Return what stands in the file beside its arrays, so that `read` notices a damaged one."""
+    found = {name: _digest(array) for name, array in outputs.items()}
+    return {"digests": canonical_json(found)}
+
+
+def _digest(array: np.ndarray) -> str:
+    return hashlib.sha256(array.tobytes()).hexdigest()
+
+
 def read(folder: Path) -> dict[int, Evidence]:
     """Return the evidence of a run's checkpoints by training step.
 
@@ -58,21 +72,53 @@ def read(folder: Path) -> dict[int, Evidence]:
     found = {}
     try:
         with safe_open(path, "np") as file:
+            expected = json.loads((file.metadata() or {}).get("digests", "{}"))
             for name in file.keys():  # noqa: SIM118  no mapping
                 if not name.startswith(prefix):
                     continue
                 checkpoint = name.partition("/")[2]
-                found[int(name.removeprefix(prefix))] = Evidence(
-                    file.get_tensor(name),
-                    file.get_tensor(f"validation_logits/{checkpoint}"),
-                    file.get_tensor("validation_labels"),
-                    file.get_tensor(f"validation_weights/{checkpoint}"),
+                seen = Evidence(
+                    _sound(file, name, expected),
+                    _sound(file, f"validation_logits/{checkpoint}", expected),
+                    _sound(file, "validation_labels", expected),
+                    _sound(file, f"validation_weights/{checkpoint}", expected),
                 )
-    except (OSError, ValueError, SafetensorError) as error:
+                found[_step(checkpoint)] = _checked(seen, name)
+    # The last ones are about types of numbers that NumPy does not have.
+    except (OSError, ValueError, SafetensorError, TypeError, AttributeError, KeyError) as error:
         raise _kept_nothing(folder, str(error)) from error
     if not found:
         raise _kept_nothing(folder, f"{OUTPUTS} holds no {prefix}...")
     return found
+
+
+def _sound(file: Any, name: str, expected: Mapping[str, str]) -> np.ndarray:  # noqa: ANN401
+    """Return an array of the file; raise ValueError if it is not what was written."""
+    array: np.ndarray = file.get_tensor(name)
+    # Earlier versions wrote no digests.
+    if name in expected and _digest(array) != expected[name]:
+        raise ValueError(f"{name} is damaged")
+    return array
+
+
+def _step(checkpoint: str) -> int:
+    step = int(checkpoint.removeprefix(CHECKPOINT))
+    if checkpoint != f"{CHECKPOINT}{step:08d}" or step < 0:
+        raise ValueError(f"{checkpoint!r} names no training step")
+    return step
+
+
+def _checked(seen: Evidence, name: str) -> Evidence:
+    """Return what was read if its parts fit together; raise ValueError if not."""
+    parts = (seen.target, seen.validation, seen.labels, seen.weights)
+    kinds = tuple(part.dtype.name for part in parts)
+    n, k = len(seen.labels), seen.target.shape[-1]
+    shapes = (seen.target.shape[1:], seen.validation.shape, seen.labels.shape, seen.weights.shape)
+    if kinds != _KINDS or shapes != ((k,), (n, k), (n,), (n,)):
+        raise ValueError(f"the parts of {name} do not fit each other")
+    if n and not 0 <= int(seen.labels.min()) <= int(seen.labels.max()) < k:
+        raise ValueError(f"the labels beside {name} are none of its {k} classes")
+    return seen
 
 
 def _kept_nothing(folder: Path, why: str) -> BenchError:

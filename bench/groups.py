@@ -1,7 +1,8 @@
 """Runs that differ in nothing but the seed, and what each of them scored.
 
 A *group* is what a row of a leaderboard stands for, and what a comparison pairs seed by seed:
-runs of one method, settings, preset, shift, protocol, backbone, weights, budget, code and data.
+runs of one method, settings, preset, shift, protocol, backbone, weights, arithmetic, budget, code
+and data.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.config import RunConfig
+from bench.config import RunConfig, arithmetic_of
 from bench.digest import canonical_json, digest_of
 from bench.errors import BenchError
 from bench.evidence import scores_by
@@ -113,7 +114,7 @@ def distinct_labels(found: Sequence[Group]) -> list[str]:
     differing_in = {
         name: [
             key
-            for key in ("code", "budget", "precision", "data", "shift", "params", "tuned")
+            for key in ("code", "budget", "data", "shift", "params", "tuned")
             if any(other.get(key) != first.get(key) for other in others)
         ]
         for name, (first, *others) in namesakes.items()
@@ -132,7 +133,7 @@ def distinct_labels(found: Sequence[Group]) -> list[str]:
 def _table_of(config: Config) -> tuple[str, ...]:
     shift = config["shift"]
     conditions = (config[key] for key in ("backbone", "weights", "preset"))
-    return (shift["name"], shift["protocol"], *conditions)
+    return (shift["name"], shift["protocol"], *conditions, arithmetic_of(config))
 
 
 def _short(value: object) -> str:

@@ -29,6 +29,7 @@ SEGMENTATION = "segmentation"
 a pixel."""
 
 _BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+_LARGEST = 2**63
 _NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
@@ -167,10 +168,12 @@ def _preset(cls: type, name: str, task: str) -> Mapping[str, object]:
 
 
 def _check_writable(instance: Any) -> None:  # noqa: ANN401  any dataclass
-    """Refuse a value that no run's record could hold."""
+    """Refuse a value that no run's record could hold, or that would not come back from it."""
+    import orjson  # noqa: PLC0415  which reads records, and takes no half of a pair of surrogates
+
     for key, value in flat(instance).items():
         try:
-            canonical_json(value)
+            orjson.loads(canonical_json(value))
         except (TypeError, ValueError) as error:
             message = (
                 f"'{key}' of {type(instance).__name__} is {value!r}, which a run cannot record."
@@ -325,6 +328,8 @@ def _read_number(value: object, kind: type[int | float]) -> object:
         number = kind(value)
     except (ValueError, OverflowError):
         return _NO
+    if isinstance(number, int):  # JSON's readers make a float of anything larger
+        return number if abs(number) < _LARGEST else _NO
     return number if math.isfinite(number) else _NO
 
 

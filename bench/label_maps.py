@@ -45,6 +45,19 @@ BLOCK = 1 << 16
 GREY, RGB, PALETTE, RGBA = 0, 2, 3, 6
 """PNG's colour types; the only other one, 4, is grey with transparency."""
 
+CHANNELS = {RGB: 3, RGBA: 4, 4: 2}
+
+ADAM7 = (
+    (0, 0, 8, 8),
+    (4, 0, 8, 8),
+    (0, 4, 4, 8),
+    (2, 0, 4, 4),
+    (0, 2, 2, 4),
+    (1, 0, 2, 2),
+    (0, 1, 1, 2),
+)
+"""First column and row, and steps to the next, of the passes of an interlaced image."""
+
 DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
 """What Pillow raises on files that are not what they claim to be."""
 
@@ -63,8 +76,12 @@ class Header(NamedTuple):
     @property
     def unpacked(self) -> int:
         """Bytes of all rows, each with the number of its filter before it."""
-        channels = {RGB: 3, RGBA: 4}.get(self.kind, 1)
-        return self.height * (1 + -(-self.width * self.bits * channels // 8))
+        bits = self.bits * CHANNELS.get(self.kind, 1)
+        parts = (
+            (-(-(self.width - left) // across), -(-(self.height - top) // down))
+            for left, top, across, down in (ADAM7 if self.interlaced else ((0, 0, 1, 1),))
+        )
+        return sum(rows * (1 + -(-columns * bits // 8)) for columns, rows in parts if columns > 0)
 
     def __str__(self) -> str:
         """Return the kind of pixels in words."""
@@ -204,7 +221,7 @@ def image_data(content: bytes) -> list[bytes]:
     Raises:
         ValueError: the file ends too early, or bytes of it were changed.
     """
-    parts, kind, place = [], b"", len(SIGNATURE)
+    parts, kind, place, headers = [], b"", len(SIGNATURE), 0
     while kind != b"IEND":
         (length,) = struct.unpack_from(">I", content, place)
         end = place + 8 + length
@@ -212,6 +229,9 @@ def image_data(content: bytes) -> list[bytes]:
         if zlib.crc32(content[place + 4 : end]) != check:
             raise ValueError("a checksum does not match")
         kind = content[place + 4 : place + 8]
+        headers += kind == b"IHDR"
+        if headers != 1 or (kind == b"IHDR" and length != 13):  # noqa: PLR2004
+            raise ValueError("it has not one header of 13 bytes")  # decoders believe the last one
         if kind == b"IDAT":
             parts.append(content[place + 8 : end])
         place = end + 4

@@ -16,6 +16,7 @@ import numpy as np
 
 from bench import plugins, published, select
 from bench.beside import references, with_published
+from bench.config import arithmetic_of
 from bench.groups import distinct_labels, finished, groups, label_of, unfinished
 from bench.headline import class_names, metrics_of
 from bench.letters import letters
@@ -173,6 +174,8 @@ class _Board:
             },
             judged=self._judgements(scored),
             tuned=tuned or None,
+            arithmetic=arithmetic_of(config),
+            events=tuple({"seed": b.seed, **event} for b in briefs for event in b.events),
         )
 
     def _judgements(self, scored: Sequence[int]) -> dict[str, tuple[tuple[float, float], ...]]:

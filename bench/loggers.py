@@ -69,7 +69,7 @@ class TensorBoard:
         from PIL import Image  # noqa: PLC0415
 
         for file in files:
-            with Image.open(file) as image:
+            with Image.open(file, formats=("PNG",)) as image:
                 pixels = np.asarray(image.convert("RGB"))
             self._writer.add_image(f"figures/{file.stem}", pixels, step, dataformats="HWC")
 

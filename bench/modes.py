@@ -1,9 +1,11 @@
-"""Looking at a network without leaving a trace: evaluation mode for a while."""
+"""Looking at a network without leaving a trace: evaluation mode, and float32, for a while."""
 
 from __future__ import annotations
 
 import contextlib
 from typing import TYPE_CHECKING
+
+import torch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,3 +32,15 @@ def evaluating(network: nn.Module) -> Iterator[None]:
     finally:
         for part, mode in modes:
             part.training = mode
+
+
+def in_float32(device: torch.device) -> contextlib.AbstractContextManager[object]:
+    """Surround what must not be computed in bfloat16, where a trial trains in it.
+
+    >>> with torch.autocast("cpu", torch.bfloat16), in_float32(torch.device("cpu")):
+    ...     (torch.ones(1, 1) @ torch.ones(1, 1)).dtype
+    torch.float32
+    """
+    if not torch.is_autocast_enabled(device.type):
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, enabled=False)

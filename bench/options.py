@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench import plugins
+from bench.config import PRECISIONS
 from bench.hyperparameters import PRESETS
 
 if TYPE_CHECKING:
@@ -99,6 +100,15 @@ WeightsOption = Annotated[
     ),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda|mps")]
+PrecisionOption = Annotated[
+    str,
+    typer.Option(
+        "--precision", metavar="|".join(PRECISIONS), help="Of the arithmetic while training."
+    ),
+]
+CompileOption = Annotated[
+    bool, typer.Option("--compile", help="Train kernels of torch.compile's: where they help.")
+]
 ThreadsOption = Annotated[
     int | None,
     typer.Option("--threads", min=1, show_default="all cores", help="CPU threads of a trial."),
@@ -115,6 +125,36 @@ BudgetOption = Annotated[
     int | None,
     typer.Option(
         "--budget", min=1, show_default="the preset's", help="Training steps a trial may take."
+    ),
+]
+JobsOption = Annotated[
+    int, typer.Option("--jobs", "-j", min=1, help="Trials side by side, a process each.")
+]
+ExecutorOption = Annotated[
+    str | None,
+    typer.Option(
+        "--executor",
+        metavar="serial|processes|ray",
+        show_default="what --jobs needs",
+        help="Where trials run.",
+    ),
+]
+AddressOption = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="HOST:PORT",
+        show_default="a cluster of this machine alone",
+        help="The Ray cluster to run on; auto finds one that runs here.",
+    ),
+]
+GpusOption = Annotated[
+    float | None,
+    typer.Option(
+        "--gpus",
+        min=0,
+        show_default="1 if the cluster has any",
+        help="GPUs of a trial on Ray, or a share of one.",
     ),
 ]
 Domains = Annotated[

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
@@ -9,11 +11,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bars
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from rich.progress import TaskID
+
+LOOK = 2.0
+"""Seconds between two looks at the claims of trials in other processes."""
 
 
 class Progress:
-    """Shows how far a sweep is: one bar for its trials, one for the stage that is running."""
+    """Shows how far a sweep is: one bar for its trials, one for each that is running."""
 
     def __init__(self, trials: int) -> None:
         """Prepare for `trials` trials."""
@@ -26,8 +34,8 @@ class Progress:
             console=self._console,
             disable=not self._console.is_terminal,
         )
-        self._trials = self._bars.add_task("trials", total=trials)
-        self._stage = self._bars.add_task("", total=None, visible=False)
+        self._all = self._bars.add_task("trials", total=trials)
+        self._running: dict[str, TaskID] = {}
 
     def __enter__(self) -> Self:
         """Start drawing."""
@@ -38,30 +46,60 @@ class Progress:
         """Stop drawing, whatever happened."""
         self._bars.stop()
 
-    def stepper(self, title: str) -> Callable[[str, int, int], None]:
-        """Return what a trial calls with (stage, steps done, steps in all)."""
+    def step(self, title: str, stage: str, done: int, total: int) -> None:
+        """Show how far the trial `title` is: steps done of those of a stage."""
+        if title not in self._running:
+            self._running[title] = self._bars.add_task(title, total=None)
+        task, text = self._running[title], f"{title}: {stage}"
+        self._bars.update(task, description=text, completed=done, total=total)
 
-        def on_step(stage: str, done: int, total: int) -> None:
-            self._bars.update(
-                self._stage,
-                description=f"{title}: {stage}",
-                completed=done,
-                total=total,
-                visible=True,
-            )
+    def end(self, title: str) -> None:
+        """Remove the bar of a trial that ended."""
+        if title in self._running:
+            self._bars.remove_task(self._running.pop(title))
 
-        return on_step
+    @contextlib.contextmanager
+    def following(self, locks: Path, command: str) -> Iterator[None]:
+        """Show how far trials are that run elsewhere: their claims in the folder `locks` say so.
+
+        Args:
+            locks: of the runs folder.
+            command: as in the claims of this command's trials.
+        """
+        if self._bars.disable:
+            yield
+            return
+        over = threading.Event()
+        watcher = threading.Thread(target=self._follow, args=(locks, command, over), daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watcher.join()
+
+    def _follow(self, locks: Path, command: str, over: threading.Event) -> None:
+        from bench.claim import claims  # noqa: PLC0415  only where there is a terminal
+
+        while not over.wait(LOOK):
+            seen = {c.name: c for c in claims(locks) if c.about.get("command") == command}
+            for title in self._running.keys() - seen.keys():
+                self.end(title)
+            for name, claim in seen.items():
+                self.step(name, claim.stage, claim.done, claim.total)
 
     def finish_trial(self, outcome: dict[str, Any]) -> None:
         """Advance the sweep by one trial and say how it ended."""
-        self._bars.advance(self._trials)
-        self._bars.update(self._stage, visible=False)
+        self._bars.advance(self._all)
         metric, score = next(iter(outcome["metrics"].items()), ("", None))
         shown = "mIoU " if metric == "miou" else ""
         ending = outcome["status"] if score is None else f"{shown}{100 * score:.1f} %"
         reason = f": {outcome['error']}" if outcome["error"] else ""
-        line = (
+        self.say(
             f"{outcome['shift']} seed {outcome['seed']} {outcome['method']}: {ending}{reason}"
             f" ({outcome['seconds']:.0f} s)"
         )
+
+    def say(self, line: str) -> None:
+        """Print a line above the bars."""
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -29,7 +29,7 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import dataclass, fields
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -106,7 +106,15 @@ def parse(text: str, name: str) -> tuple[Cell, ...]:
         BenchError: a column is missing or unknown, a figure is no percentage, or a cell stands
             there twice. The message names the line.
     """
-    reader = csv.DictReader(io.StringIO(text))
+    try:
+        return _cells(text, name)
+    except csv.Error as error:
+        message = f"{name} is no CSV file ({error})"
+        raise BenchError(message) from error
+
+
+def _cells(text: str, name: str) -> tuple[Cell, ...]:
+    reader = csv.DictReader(io.StringIO(text, newline=""))
     expected = [field.name for field in fields(Cell)]
     if list(reader.fieldnames or ()) != expected:
         message = f"{name}: expected the columns {expected}, got {reader.fieldnames}"
@@ -134,8 +142,8 @@ def _fraction(percent: str, where: str) -> float:
     """Return a printed percentage as the nearest float fraction: "95.6" gives exactly 0.956."""
     try:
         value = Decimal(percent) / 100
-        valid = 0 <= value <= 1  # to compare NaN is an InvalidOperation, too
-    except InvalidOperation:
+        valid = 0 <= value <= 1  # to compare NaN is one of these errors, too
+    except ArithmeticError:
         valid = False
     if not valid:
         message = f"{where}: expected a percentage in 0..100, got {percent!r}"

@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +22,13 @@ import numpy as np
 import orjson
 import pandas as pd
 
+from bench import confusion_file
 from bench.confusions import Confusions, parsed, unpacked
 from bench.digest import canonical_json
 from bench.errors import BenchError
 from bench.files import atomic_path, write_json, write_text
 from bench.metrics import checked
+from bench.migrate import migrate
 from bench.schema import check
 from bench.stored import Place, Stored, brief_of
 
@@ -61,16 +62,23 @@ was read from a file; `record` is its `Stored` record, None for a broken run."""
 def write_run(folder: Path, record: Record) -> None:
     """Write ``run.json`` atomically: readers see the old record or the new, never a part.
 
+    A record of an earlier version is written as one of the current version.
+
     Raises:
         BenchError: the record has a missing or unknown key, or the folder cannot be written.
     """
+    record = migrate(record, f"the record for {folder.name}")
     check(record, f"the record for {folder.name}")
     with _writing(folder):
-        write_json(folder / "run.json", record)
+        write_json(folder / "run.json", record, durable=record["status"] != "running")
 
 
 def read_run(folder: Path) -> Record:
-    """Return the record in `folder`. Raises BenchError if it is absent, torn or malformed."""
+    """Return the record in `folder`, as the current version has it.
+
+    Raises:
+        BenchError: it is absent, torn, malformed, or a newer version wrote it.
+    """
     return _read(str(folder))[1]
 
 
@@ -95,8 +103,15 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
         lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:
         return []
+    except OSError as error:
+        message = f"cannot read {path}: {error.strerror}"
+        raise BenchError(message) from error
     # What follows the last newline was never finished, even if it happens to parse.
-    return [_parse(line, f"{path}, line {number}") for number, line in enumerate(lines[:-1], 1)]
+    found = [_parse(line, f"{path}, line {number}") for number, line in enumerate(lines[:-1], 1)]
+    if not all(isinstance(line, dict) for line in found):
+        message = f"{path} holds other things than JSON objects. Delete it and run the trial again."
+        raise BenchError(message)
+    return found
 
 
 def write_confusions(folder: Path, confusions: Confusions) -> None:
@@ -104,29 +119,21 @@ def write_confusions(folder: Path, confusions: Confusions) -> None:
     arrays = {f"checkpoint-{step:08d}": m for step, m in confusions.checkpoints.items()}
     arrays |= {f"stage-{name}": m for name, m in confusions.stages.items()}
     arrays = {name: checked(matrix) for name, matrix in arrays.items()}
-    with _writing(folder), atomic_path(folder / "confusion.npz") as temporary:
+    with _writing(folder), atomic_path(folder / "confusion.npz", durable=True) as temporary:
         np.savez(temporary, **arrays)  # type: ignore[arg-type]
 
 
 def read_confusions(folder: Path) -> Confusions:
     """Return what ``confusion.npz`` holds. Raises BenchError if it is absent or broken."""
     path = folder / "confusion.npz"
-    result = Confusions()
     try:
-        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            for name in sorted(file.files):
-                kind, _, rest = name.partition("-")
-                if kind == "checkpoint":
-                    result.checkpoints[int(rest)] = checked(file[name])
-                else:
-                    result.stages[rest] = checked(file[name])
+        return confusion_file.read(path)
     except FileNotFoundError:
         message = f"{path} is missing. Run the trial again, or delete its folder."
         raise BenchError(message) from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, BenchError) as error:
+    except (OSError, ValueError) as error:
         message = f"{path} cannot be read ({error}). Delete the run's folder and run it again."
         raise BenchError(message) from error
-    return result
 
 
 # ------------------------------------------------------------------ many runs
@@ -140,7 +147,8 @@ def load_runs(runs: Path) -> pd.DataFrame:
     """
     try:
         with os.scandir(runs) as entries:
-            paths = sorted(e.path for e in entries if e.is_dir())
+            # One with a dot is on its way in or out: see `bench.moving`.
+            paths = sorted(e.path for e in entries if e.is_dir() and e.name[0] != ".")
     except FileNotFoundError:
         paths = []
     except OSError as error:
@@ -229,20 +237,22 @@ def export(folder: Path) -> Record:
 def write_records(path: Path, records: Iterable[Record]) -> None:
     """Write exported records to a ``.jsonl`` file, atomically: equal records, equal bytes.
 
-    Lines are sorted by run id, which begins with method, shift and seed.
+    Lines are sorted by run id, which begins with method, shift and seed. All are of the current
+    version.
 
     Raises:
         BenchError: a record is malformed, two of one run differ, or the file cannot be written.
     """
     lines: dict[str, str] = {}
     for record in records:
-        check(record, f"the record for {path.name}", exported=True)
-        line = canonical_json(record)
-        if lines.setdefault(record["run_id"], line) != line:
-            message = f"run {record['run_id']} comes twice with different content. Keep one."
+        current = migrate(record, f"the record for {path.name}")
+        check(current, f"the record for {path.name}", exported=True)
+        line = canonical_json(current)
+        if lines.setdefault(current["run_id"], line) != line:
+            message = f"run {current['run_id']} comes twice with different content. Keep one."
             raise BenchError(message)
     with _writing(path):
-        write_text(path, "".join(lines[name] + "\n" for name in sorted(lines)))
+        write_text(path, "".join(lines[name] + "\n" for name in sorted(lines)), durable=True)
 
 
 # ------------------------------------------------------------------ helpers
@@ -282,7 +292,7 @@ def _read(folder: str) -> tuple[bytes, Record]:
     except OSError as error:
         message = f"cannot read {path}: {error.strerror}"
         raise BenchError(message) from error
-    record: Record = _parse(content, path)
+    record: Record = migrate(_parse(content, path), path)
     check(record, path)
     return content, record
 
@@ -295,7 +305,7 @@ def _read_records(path: Path, pool: Pool) -> Iterator[tuple[int, Stored]]:
             for number, line in enumerate(file, 1):
                 if line.strip():
                     where = f"{path}, line {number}"
-                    record = _parse(line, where)
+                    record = migrate(_parse(line, where), where)
                     brief = brief_of(record, check(record, where, exported=True), pool)
                     yield number, Stored(Place(path, offset), brief)
                 offset += len(line)

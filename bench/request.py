@@ -10,6 +10,12 @@ from bench.errors import BenchError
 DEFAULT_SEEDS = 3
 DEFAULT_RUNS = Path("runs")
 
+MOST_SEEDS = 10_000
+"""That a count may ask for; a list may name any."""
+
+SEED_DIGITS = 18
+"""So that a seed is a whole number wherever it is read again: below 2^63."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -37,6 +43,13 @@ class Request:
         skip_missing: run what there is data for, and say what was left out.
         budget: training steps that a trial may take, over all its stages; None for the default.
         log: a logger that is handed every trial's numbers, too; None for none.
+        jobs: trials side by side, in processes of this machine.
+        executor: "serial", "processes" or "ray"; None for what `jobs` needs.
+        address: of a Ray cluster; None for one of this machine's own.
+        gpus: GPUs of a trial on a Ray cluster, or a share of one; None for one if there are any.
+        command: names the command that the trials belong to, in their claims.
+        precision: of the arithmetic while training, "32" or "bf16".
+        compile: whether networks are compiled by torch.compile to train.
     """
 
     suite: str = "mini"
@@ -59,6 +72,13 @@ class Request:
     skip_missing: bool = False
     budget: int | None = None
     log: str | None = None
+    jobs: int = 1
+    executor: str | None = None
+    address: str | None = None
+    gpus: float | None = None
+    command: str = ""
+    precision: str = "32"
+    compile: bool = False
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
@@ -68,18 +88,24 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     ((0, 1, 2), (0, 3, 7), (7,))
 
     Raises:
-        BenchError: it is neither, or there would be no seed at all.
+        BenchError: it is neither, there would be no seed at all, or too many.
     """
-    parts = [part.strip() for part in text.split(",")]
-    numbers = [int(part) for part in parts if part.isascii() and part.isdigit()]
-    if len(numbers) != len([part for part in parts if part]) or not numbers:
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts or not all(part.isascii() and part.isdigit() for part in parts):
         message = f"--seeds must be a count (5) or a list (0,3,7), but got '{text}'."
         raise BenchError(message)
+    if max(map(len, parts)) > SEED_DIGITS:
+        message = f"--seeds takes numbers of at most {SEED_DIGITS} digits, but got '{text}'."
+        raise BenchError(message)
+    numbers = [int(part) for part in parts]
     if "," in text:
         return tuple(dict.fromkeys(numbers))
     if numbers[0] == 0:
         message = (
             "--seeds 0 asks for no seed; give a count of at least 1, or '0,' for seed 0 alone."
         )
+        raise BenchError(message)
+    if numbers[0] > MOST_SEEDS:
+        message = f"--seeds {text} asks for more than {MOST_SEEDS:,} seeds. A list may name any."
         raise BenchError(message)
     return tuple(range(numbers[0]))

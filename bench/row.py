@@ -69,6 +69,8 @@ class Row:
         tuned: how a search found `settings` (see `bench.config.RunConfig`), or None.
         published_others: what the publication prints of `others`, fractions.
         published_classes: what it prints of `classes`, fractions.
+        arithmetic: "float32", or in what else it trained, see `bench.config.arithmetic_of`.
+        events: seed, stage, step, kind and reason of what the runs were warned of while training.
     """
 
     suite: str
@@ -118,6 +120,8 @@ class Row:
     published_classes: Mapping[str, float] = dataclasses.field(default_factory=dict)
     figures: tuple[float, ...] = ()
     group: str = ""
+    arithmetic: str = "float32"
+    events: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -139,6 +143,6 @@ class Row:
         """What the rows of one table have in common."""
         return (
             *(self.shift, self.protocol, self.backbone, self.weights),
-            *(self.preset or "", self.rule or ""),
+            *(self.preset or "", self.rule or "", self.arithmetic),
             "tuned on test labels" if self.tuned_on_test_labels else "",
         )

@@ -10,46 +10,105 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench import moving_commands
 from bench.console import FAILED, fail, print_json, show
 from bench.errors import BenchError, unknown
+from bench.moving import existing, run_folders
 from bench.options import JsonOption, RunsOption
+from bench.printable import printable
 from bench.request import DEFAULT_RUNS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from bench.claim import Seen
+    from bench.records import Record
+
+__all__ = ["app", "existing"]
 
 app = typer.Typer(help="Look after the runs folder.")
+app.command("import")(moving_commands.import_)
+app.command("merge")(moving_commands.merge)
+app.command("prune")(moving_commands.prune)
 
 
 @app.command("list")
 def list_(runs: RunsOption = DEFAULT_RUNS, as_json: JsonOption = False) -> None:
-    """List the runs of a folder, finished or not."""
+    """List the runs of a folder, finished or not; of those that somebody is at, how far."""
+    from bench.occupied import at_work  # noqa: PLC0415  what takes time to import
     from bench.records import load_runs  # noqa: PLC0415  pandas
 
     columns = ["run_id", "method", "shift", "seed", "status", "steps", "seconds", "error"]
-    frame = load_runs(existing(runs))[columns]
-    rows = json.loads(frame.to_json(orient="records"))
-    show(rows, columns[:-1], as_json=as_json)
+    busy = at_work(existing(runs))
+    frame = load_runs(runs)[columns]
+    rows = [_with_progress(row, busy) for row in json.loads(frame.to_json(orient="records"))]
+    shown = [*columns[:-1], "progress"] if busy else columns[:-1]
+    show(rows, shown, as_json=as_json)
+
+
+def _with_progress(row: dict[str, Any], busy: dict[str, Seen]) -> dict[str, Any]:
+    """Say of an unfinished run how far its process is, or that it has none."""
+    if row["status"] != "running":
+        return row | {"progress": None}
+    seen = busy.get(row["run_id"])
+    if seen is None:
+        return row | {"status": "stopped", "progress": None}
+    where = f"{seen.stage} {seen.done}/{seen.total}" if seen.stage else "began"
+    return row | {"progress": f"{where}, process {seen.pid} on {seen.host}"}
 
 
 @app.command("show")
 def show_run(
     run_id: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or how it begins.")],
     runs: RunsOption = DEFAULT_RUNS,
+    reproduce: Annotated[
+        bool, typer.Option("--reproduce", help="Print the command that makes it again, alone.")
+    ] = False,
+    suite: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", show_default="the first that has its shift", help="For --reproduce."
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show one run: its configuration, how it ended, and its confusion matrix."""
+    """Show one run: its configuration, how it ended, what made it, and its confusion matrix."""
     from bench.records import export  # noqa: PLC0415
 
-    record = export(_find_run(runs, run_id))
+    folder = _find_run(runs, run_id)
+    if reproduce:
+        _reproduce(folder, suite)
+        return
+    record = export(folder)
     if as_json:
         print_json(record)
-        return
-    for key, value in _lines(record):
-        typer.echo(f"{key:<24} {value}")
+    else:
+        _show(record)
+
+
+def _reproduce(folder: Path, suite: str | None) -> None:
+    """Print one command on standard output, and what it leaves open on standard error."""
+    from bench.environment import environment  # noqa: PLC0415  torch
+    from bench.records import read_run  # noqa: PLC0415
+    from bench.reproduce import cautions, changed, command, suite_of  # noqa: PLC0415
+
+    record = read_run(folder)
+    name, entries = suite_of(record, suite)
+    since = changed(record["environment"], environment())
+    for sentence in [*cautions(record, name), *([since] if since else [])]:
+        typer.secho(f"note: {printable(sentence)}", fg=typer.colors.YELLOW, err=True)
+    typer.echo(command(record, name, entries))
+
+
+def _show(record: Record) -> None:
+    from bench.sheet import sheet  # noqa: PLC0415
+
+    for title, lines in sheet(record):
+        typer.secho(title, bold=True)
+        for key, value in lines:
+            typer.echo(f"  {key:<28} {'-' if value is None else printable(str(value))}")
+        typer.echo()
     for step, matrix in record["confusion"]["checkpoints"].items():
         if int(step) == max(record["checkpoints"]):
-            typer.echo("\nconfusion at the end (rows = ground truth)")
+            typer.secho("Confusion at the end (rows = ground truth)", bold=True)
             for row in matrix:
                 typer.echo(" ".join(f"{count:>6}" for count in row))
 
@@ -68,7 +127,7 @@ def export_runs(
     from bench.digest import canonical_json  # noqa: PLC0415
     from bench.records import export, write_records  # noqa: PLC0415
 
-    folders = [_find_run(runs, name) for name in run_ids or ()] or _run_folders(runs)
+    folders = [_find_run(runs, name) for name in run_ids or ()] or run_folders(existing(runs))
     records, broken = [], 0
     for folder in folders:
         try:
@@ -86,20 +145,8 @@ def export_runs(
         fail(f"{broken} of {len(folders)} runs could not be read; see above", FAILED)
 
 
-def existing(runs: Path) -> Path:
-    """Return `runs`; raise BenchError if there is no such folder."""
-    if not runs.is_dir():
-        message = f"There is no runs folder '{runs}'. Run 'bench run' first, or say --runs DIR."
-        raise BenchError(message)
-    return runs
-
-
-def _run_folders(runs: Path) -> list[Path]:
-    return sorted(path.parent for path in existing(runs).glob("*/run.json"))
-
-
 def _find_run(runs: Path, name: str) -> Path:
-    folders = {folder.name: folder for folder in _run_folders(runs)}
+    folders = {folder.name: folder for folder in run_folders(existing(runs))}
     found = [name] if name in folders else [known for known in folders if known.startswith(name)]
     if len(found) > 1:
         message = f"'{name}' could be {len(found)} runs: {', '.join(found)}. Write more of the id."
@@ -107,13 +154,3 @@ def _find_run(runs: Path, name: str) -> Path:
     if not found:
         raise unknown("run", name, folders)
     return folders[found[0]]
-
-
-def _lines(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in record.items():
-        if key == "confusion":
-            continue
-        if isinstance(value, dict):
-            yield from _lines(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, "-" if value is None else value

@@ -19,6 +19,7 @@ STATUSES = ("running", "done", "diverged", "failed", "interrupted", "pruned")
 
 _NUMBER = (int, float)
 _KEYS: Mapping[str, type | tuple[type, ...]] = {
+    "schema": int,
     "run_id": str,
     "status": str,
     "error": (str, type(None)),
@@ -26,6 +27,10 @@ _KEYS: Mapping[str, type | tuple[type, ...]] = {
     "departure": (str, type(None)),
     "stages": list,
     "checkpoints": list,
+    "scores": dict,
+    "events": list,
+    "nondeterministic": list,
+    "attempts": int,
     "steps": int,
     "seconds": _NUMBER,
     "threads": int,
@@ -34,17 +39,24 @@ _KEYS: Mapping[str, type | tuple[type, ...]] = {
     "started": str,
     "finished": (str, type(None)),
 }
-_LATER_KEYS: Mapping[str, type] = {"scores": dict}
-"""What records of earlier versions lack."""
+"""Those of the current version; `bench.migrate` brings older records up to it."""
+_EVENT: Mapping[str, type] = {"stage": str, "step": int, "kind": str, "reason": str}
 _SCORE = {int, float, type(None)}
-_LATER_CONFIG_KEYS = frozenset({"tuned"})
+_LATER_CONFIG_KEYS = frozenset({"tuned", "compile", "processes"})
 _CONFIG_KEYS = frozenset(field.name for field in fields_of(RunConfig))
+_CONFIG_KINDS: Mapping[str, type] = {
+    **dict.fromkeys(("method", "preset", "code", "learns_from"), str),
+    **dict.fromkeys(("backbone", "weights", "data", "precision"), str),
+    "settings": dict,
+    "params": dict,
+    "budget": int,
+}
 _SHIFT_KEYS = frozenset({"name", "source", "target", "protocol"})
 _TUNED_KEYS: Mapping[str, type] = {"rule": str, "trials": int, "study": str}
 
 
 def check(record: object, where: str, *, exported: bool = False) -> Packed | None:
-    """Raise BenchError unless `record` has exactly the keys of a record, with their types.
+    """Raise BenchError unless `record` has exactly the keys of the current version's records.
 
     Args:
         record: what was read.
@@ -64,18 +76,25 @@ def check(record: object, where: str, *, exported: bool = False) -> Packed | Non
         message = f"{where}: unknown status '{record['status']}'; one of {', '.join(STATUSES)}"
         raise BenchError(message)
     config = record["config"]
-    if not (_is_config(tuple(config)) and type(config["seed"]) is int):
+    kinds = tuple(map(type, config.values()))
+    if not (_is_config(tuple(config), kinds) and type(config["seed"]) is int):
         _refuse_config(config, where)
+    if not (_is(config.get("compile", True), bool) and _is(config.get("processes", 1), int)):
+        message = f"{where}: config.compile or config.processes is malformed"
+        raise BenchError(message)
     if "tuned" in config:
         _check_tuned(config["tuned"], f"{where}, config.tuned")
     shift = config["shift"]
-    if not isinstance(shift, dict) or not shift.keys() >= _SHIFT_KEYS:
+    named = isinstance(shift, dict) and shift.keys() >= _SHIFT_KEYS
+    if not named or {type(shift[key]) for key in _SHIFT_KEYS} != {str}:
         message = f"{where}: config.shift is no shift: {shift!r}"
         raise BenchError(message)
     if not _fit_inside(record):
         message = f"{where}: 'stages' or 'checkpoints' are malformed"
         raise BenchError(message)
-    _check_scores(record.get("scores", {}), where)
+    _check_scores(record["scores"], where)
+    if record["events"] or record["nondeterministic"]:
+        _check_notes(record, where)
     return _matrices(record["confusion"], where) if exported else None
 
 
@@ -83,34 +102,45 @@ def check(record: object, where: str, *, exported: bool = False) -> Packed | Non
 def _fits(keys: tuple[str, ...], kinds: tuple[type, ...], *, exported: bool) -> bool:
     """Say whether keys and types are a record's. Remembered: thousands of records are alike."""
     expected = _expected(exported=exported)
-    return {*keys, *_LATER_KEYS} == expected.keys() and all(
+    return set(keys) == expected.keys() and all(
         issubclass(kind, expected[key]) for key, kind in zip(keys, kinds, strict=True)
     )
 
 
 @cache
-def _is_config(keys: tuple[str, ...]) -> bool:
-    return {*keys, *_LATER_CONFIG_KEYS} == _CONFIG_KEYS
+def _is_config(keys: tuple[str, ...], kinds: tuple[type, ...]) -> bool:
+    return {*keys, *_LATER_CONFIG_KEYS} == _CONFIG_KEYS and all(
+        issubclass(kind, _CONFIG_KINDS.get(key, object))
+        for key, kind in zip(keys, kinds, strict=True)
+    )
+
+
+def _is(value: object, kind: type) -> bool:
+    return type(value) is kind
 
 
 def _expected(*, exported: bool) -> dict[str, type | tuple[type, ...]]:
-    return {**_KEYS, **_LATER_KEYS} | ({"confusion": object} if exported else {})
+    return dict(_KEYS) | ({"confusion": object} if exported else {})
 
 
 def _refuse(record: Mapping[str, Any], where: str, *, exported: bool) -> None:
     """Raise the BenchError for a record of which `_fits` says no."""
     expected = _expected(exported=exported)
-    if {*record, *_LATER_KEYS} != expected.keys():
-        _refuse_keys({*record, *_LATER_KEYS}, expected, where)
+    if record.keys() != expected.keys():
+        _refuse_keys(record, expected, where)
     for key, kind in expected.items():
-        if key in record and not isinstance(record[key], kind):
+        if not isinstance(record[key], kind):
             message = f"{where}: '{key}' has the wrong type: {record[key]!r}"
             raise BenchError(message)
 
 
 def _refuse_config(config: Mapping[str, Any], where: str) -> None:
-    if not _is_config(tuple(config)):
+    if {*config, *_LATER_CONFIG_KEYS} != _CONFIG_KEYS:
         _refuse_keys({*config, *_LATER_CONFIG_KEYS}, _CONFIG_KEYS, f"{where}, config")
+    for key, kind in _CONFIG_KINDS.items():
+        if not isinstance(config[key], kind):
+            message = f"{where}: config.{key} has the wrong type: {config[key]!r}"
+            raise BenchError(message)
     message = f"{where}: config.seed is no whole number: {config['seed']!r}"
     raise BenchError(message)
 
@@ -139,6 +169,17 @@ def _fit_inside(record: Mapping[str, Any]) -> bool:
         isinstance(stage, dict) and isinstance(stage.get("name"), str) for stage in record["stages"]
     )
     return named and all(type(step) is int for step in record["checkpoints"])
+
+
+def _check_notes(record: Mapping[str, Any], where: str) -> None:
+    """Raise BenchError unless what was noticed while training has the form of an event."""
+    for event in record["events"]:
+        if not isinstance(event, dict) or {k: type(v) for k, v in event.items()} != _EVENT:
+            message = f"{where}: an event must have {', '.join(_EVENT)}, but one is {event!r}"
+            raise BenchError(message)
+    if not all(isinstance(reason, str) for reason in record["nondeterministic"]):
+        message = f"{where}: 'nondeterministic' must hold sentences: {record['nondeterministic']!r}"
+        raise BenchError(message)
 
 
 def _check_scores(scores: Mapping[str, Any], where: str) -> None:

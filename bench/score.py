@@ -17,7 +17,7 @@ from safetensors.numpy import load_file, save_file
 
 from bench.classes import protocol
 from bench.data.labels import test_labels, test_maps
-from bench.evidence import OUTPUTS
+from bench.evidence import OUTPUTS, digests
 from bench.files import atomic_path
 from bench.metrics import Counts, confusion_matrix, count
 
@@ -35,8 +35,8 @@ MAPS = "predictions"
 
 def save_outputs(folder: Path, outputs: dict[str, np.ndarray]) -> None:
     """Write arrays by name to the run folder, atomically."""
-    with atomic_path(folder / OUTPUTS) as temporary:
-        save_file(outputs, temporary)
+    with atomic_path(folder / OUTPUTS, durable=True) as temporary:
+        save_file(outputs, temporary, digests(outputs))
 
 
 def score_outputs(folder: Path, target: Domain, root: Path) -> dict[str, np.ndarray]:
@@ -72,7 +72,7 @@ def save_maps(folder: Path, name: str, maps: Iterable[Tensor], classes: ClassLis
 
 def read_map(folder: Path, name: str, number: int) -> np.ndarray:
     """Return a prediction that `save_maps` wrote, uint8 (h, w)."""
-    with Image.open(folder / MAPS / name / f"{number:05d}.png") as image:
+    with Image.open(folder / MAPS / name / f"{number:05d}.png", formats=("PNG",)) as image:
         return np.asarray(image)
 
 

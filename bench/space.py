@@ -197,6 +197,9 @@ def _around(key: str, values: list[float], base: object) -> tuple[float, float]:
     if factor <= 1:
         message = f"The factor around '{key}' must be above 1, got {factor}."
         raise BenchError(message)
+    if base * factor >= _HUGE:
+        message = f"The range around '{key}' must end below 1e15, got {base} times {factor}."
+        raise BenchError(message)
     return base / factor, base * factor
 
 

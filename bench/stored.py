@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,6 +10,7 @@ import numpy as np
 import orjson
 
 from bench.errors import BenchError
+from bench.migrate import migrate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,6 +44,7 @@ class Brief(NamedTuple):
         stages: names of its stages, in the order of training.
         checkpoints: training steps, ascending.
         rules: that scored its checkpoints.
+        events: as there.
         scores: float64 (rules, checkpoints), NaN for none.
         matrices: None if they stand in the run's folder.
     """
@@ -62,6 +64,7 @@ class Brief(NamedTuple):
     stages: tuple[str, ...]
     checkpoints: tuple[int, ...]
     rules: tuple[str, ...]
+    events: Sequence[Mapping[str, Any]]
     scores: NDArray[np.float64] | None
     matrices: Packed | None
 
@@ -100,7 +103,7 @@ class Stored(Mapping[str, Any]):
     def _read(self) -> dict[str, Any]:
         text = self._text if isinstance(self._text, bytes) else _line(self._text)
         try:
-            record: dict[str, Any] = orjson.loads(text)
+            record: dict[str, Any] = migrate(orjson.loads(text), self.brief.run_id)
             if record["run_id"] == self.brief.run_id:
                 return record
         except (ValueError, KeyError, TypeError):
@@ -158,6 +161,7 @@ def brief_of(
         pool.setdefault(stages, stages),
         checkpoints,
         pool.setdefault(rules, rules),
+        record.get("events", ()),
         _scores(recorded, texts) if rules else None,
         matrices,
     )

@@ -1,37 +1,29 @@
-"""Many trials: resolve a request, find the data, skip what is done, run the rest, tabulate."""
+"""Many trials: resolve a request, find the data, hand the trials to an executor, tabulate."""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import uuid
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from bench import leaderboard, loggers, plugins
+from bench import executors, leaderboard
+from bench.executors.order import Job, Order
 from bench.files import write_text
-from bench.groups import scores
 from bench.progress import Progress
 from bench.records import load_runs
-from bench.stored import Run
-from bench.trials import (
-    Materials,
-    available,
-    check_writable,
-    choose_device,
-    make_trial,
-    own_threads,
-    resolved,
-)
+from bench.trials import available, check_device, check_writable, resolved
+from bench.world import first_alone, rank
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    import torch
-
-    from bench.material import Material
-    from bench.records import Record
+    from bench.executors import Outcome
     from bench.request import Request
-    from bench.run import Trial
+    from bench.suites import Shift
+    from bench.trials import Row
 
 
 @dataclass(eq=False)
@@ -46,7 +38,7 @@ class Report:
         path: where it was written.
     """
 
-    outcomes: list[dict[str, Any]]
+    outcomes: list[Outcome]
     left_out: list[str]
     markdown: str
     path: Path
@@ -87,76 +79,41 @@ def sweep(request: Request) -> Report:
         MissingDataError: data is missing, before any training; unless `skip_missing`.
     """
     suite, shifts, rows = resolved(request)
+    executor = executors.name_of(request)
     # A shift of another suite that was asked for belongs in the table, too.
     suite = replace(suite, shifts=tuple(dict.fromkeys((*suite.shifts, *shifts))))
     for folder in (request.runs, request.out or request.runs):
         check_writable(folder)
-    shifts, left_out = available(shifts, request)
-    device = choose_device(request.device)
-    from bench.run import finished_run  # noqa: PLC0415  torch, after mistakes have been answered
-
-    threads = request.threads or own_threads()
-    materials = Materials(request, device)
-    outcomes: list[dict[str, Any]] = []
-    total = len(shifts) * len(request.seeds) * len(rows)
-    with Progress(total) as progress:
-        for shift in shifts:
-            # Seed by seed, so that methods share stages even if the command is stopped early.
-            for seed, row in itertools.product(request.seeds, rows):
-                trial, material = make_trial(row, shift, seed, materials)
-                with loggers.Log(request.log, request.runs / trial.config.run_id) as log:
-                    record = finished_run(request.runs / trial.config.run_id)
-                    if record is None:
-                        record = _run(trial, material, request, device, threads, progress, log)
-                    outcome = _outcome(record, request)
-                    log.finish(record["steps"], outcome["metrics"], request.rule)
-                outcomes.append(outcome)
-                progress.finish_trial(outcome)
-            materials.forget(shift)
+    check_device(request.device)
+    if rank():
+        request = replace(request, log=None)
+    shifts, left_out = first_alone(lambda: available(shifts, request), "the data")
+    outcomes = _run(request, executor, list(_jobs(shifts, request.seeds, rows)))
     rows_of_table = leaderboard.rows(load_runs(request.runs), suite, request.rule)
     markdown = leaderboard.render(rows_of_table, "md")
     path = (request.out or request.runs) / "leaderboard.md"
-    write_text(path, markdown)
+    if rank() == 0:
+        write_text(path, markdown)
     return Report(outcomes, left_out, markdown, path)
 
 
-def _run(
-    trial: Trial,
-    material: Material,
-    request: Request,
-    device: torch.device,
-    threads: int,
-    progress: Progress,
-    log: loggers.Log,
-) -> Record:
-    from bench.run import run_trial  # noqa: PLC0415  torch
-
-    config = trial.config
-    title = f"{config.method} {config.shift['name']} seed {config.seed}"
-    return run_trial(
-        trial,
-        material,
-        runs=request.runs,
-        device=device,
-        threads=threads,
-        on_step=progress.stepper(title),
-        on_log=log.line,
-    )
+def _jobs(shifts: Sequence[Shift], seeds: Sequence[int], rows: Sequence[Row]) -> Iterator[Job]:
+    """Yield the trials seed by seed, so that methods share stages even if stopped early."""
+    plan = itertools.product(shifts, seeds, enumerate(rows))
+    for place, (shift, seed, (number, row)) in enumerate(plan):
+        yield Job(place, shift.name, seed, number, row.loaded.name)
 
 
-def _outcome(record: Record, request: Request) -> dict[str, Any]:
-    metrics: Mapping[str, float | None] = {}
-    if record["status"] == "done":
-        run = Run(record, request.runs / record["run_id"])
-        metrics = scores(run, plugins.load_rule(request.rule)).figures
-    return {
-        "run_id": record["run_id"],
-        "method": record["config"]["method"],
-        "settings": record["config"]["settings"],
-        "shift": record["config"]["shift"]["name"],
-        "seed": record["config"]["seed"],
-        "status": record["status"],
-        "metrics": metrics,
-        "error": record["error"],
-        "seconds": record["seconds"],
-    }
+def _run(request: Request, executor: str, jobs: list[Job]) -> list[Outcome]:
+    """Return what came of every job, in the order of the plan."""
+    request = replace(request, command=uuid.uuid4().hex)
+    run = executors.load(executor)
+    outcomes: list[Outcome] = []
+    with Progress(len(jobs)) as progress:
+        # Closed, whatever happens: nothing may go on after the command has ended.
+        with contextlib.closing(run(request, Order(jobs), progress)) as ended:
+            for outcome in ended:
+                outcomes.append(outcome)
+                progress.finish_trial(outcome)
+    ordered = sorted(outcomes, key=lambda outcome: outcome["place"])
+    return [{k: v for k, v in outcome.items() if k != "place"} for outcome in ordered]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 import torch
 
 from bench.digest import digest_of
-from bench.modes import evaluating
+from bench.modes import evaluating, in_float32
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -149,7 +149,8 @@ class LabeledImages:
         """Return these images passed once through `translator`, with their labels unchanged.
 
         The translation is rounded to 8 bits, as if it had been written to an image file.
-        The translator runs in evaluation mode and is left in the mode it was found in. Images
+        The translator runs in evaluation mode, in float32 whatever the trial trains in, and is left
+        in the mode it was found in. Images
         that are streamed from files are translated each time they are asked for.
         """
         if not isinstance(self.pixels, torch.Tensor):
@@ -196,8 +197,9 @@ class _Translated:
 
 
 def _translate(translator: nn.Module, pixels: Tensor) -> Tensor:
-    with evaluating(translator), torch.no_grad():
-        return to_bytes(translator(to_unit_range(pixels)))
+    x = to_unit_range(pixels)
+    with evaluating(translator), torch.no_grad(), in_float32(x.device):
+        return to_bytes(translator(x))
 
 
 def _prefetch(pixels: Pixels, index: Tensor) -> None:

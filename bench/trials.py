@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from bench import backbones, hyperparameters, loggers, plugins
-from bench.config import RunConfig
+from bench import backbones, hyperparameters, loggers, plugins, world
+from bench.config import PRECISIONS, RunConfig
 from bench.data import manage
 from bench.data.domain import Scenes
 from bench.errors import BenchError, MissingDataError, unknown
@@ -108,7 +108,10 @@ def make_trial(row: Row, shift: Shift, seed: int, materials: Materials) -> tuple
         budget=request.budget or BUDGETS[request.preset],
         data=material.digest,
         weights=backbones.describe_weights(request.weights),
+        precision=PRECISIONS[request.precision],
         tuned=row.tuned,
+        compile=request.compile,
+        processes=world.size(),
     )
     return Trial(config, method, shift, request.weights), material
 
@@ -130,6 +133,9 @@ def choose_device(name: str) -> torch.device:
     Raises:
         BenchError: the name is unknown, or this machine has no such device.
     """
+    launched = world.world() if world.size() > 1 else None
+    if launched is not None:
+        return launched.device(name)
     import torch  # noqa: PLC0415  importing it takes seconds; wrong names answer at once
 
     present = {
@@ -146,6 +152,12 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def check_device(name: str) -> None:
+    """Raise BenchError if `choose_device` would; what every machine has needs no torch to know."""
+    if name not in ("auto", "cpu"):
+        choose_device(name)
+
+
 def own_threads() -> int:
     """Return the number of threads that torch chooses: it knows OMP_NUM_THREADS and the cores."""
     import torch  # noqa: PLC0415
@@ -157,6 +169,8 @@ def resolved(request: Request) -> tuple[Suite, list[Shift], list[Row]]:
     """Turn the request's names into objects; every mistake in them surfaces here."""
     suite = plugins.load_suite(request.suite)
     plugins.load_rule(request.rule)
+    if request.precision not in PRECISIONS:
+        raise unknown("precision", request.precision, PRECISIONS)
     if request.log is not None:
         loggers.check(request.log)
     shifts = [_shift(suite, name) for name in request.shifts] or list(suite.shifts)

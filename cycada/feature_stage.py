@@ -90,12 +90,14 @@ class Gate:
         self._window = window
         self._closed = 0
         self._recent: list[float] = []
+        self.has_opened = False
 
     def opens(self, accuracy: float) -> bool:
         """Record one accuracy (0..1) and decide."""
         self._recent = [*self._recent, accuracy][-self._window :]
         is_open = sum(self._recent) / len(self._recent) > self._threshold
         self._closed = 0 if is_open else self._closed + 1
+        self.has_opened = self.has_opened or is_open
         return is_open
 
     @property
@@ -104,13 +106,14 @@ class Gate:
         return self._closed >= self._patience
 
     def state_dict(self) -> dict[str, object]:
-        """Return the count of closed steps, and the accuracies in the window."""
-        return {"closed": self._closed, "recent": self._recent}
+        """Return the count of closed steps, the accuracies in the window, and if it opened ever."""
+        return {"closed": self._closed, "recent": self._recent, "has_opened": self.has_opened}
 
     def load_state_dict(self, state: dict[str, object]) -> None:
-        """Restore both."""
+        """Restore them."""
         self._closed = int(state["closed"])  # type: ignore[call-overload]
         self._recent = list(state["recent"])  # type: ignore[call-overload]
+        self.has_opened = bool(state["has_opened"])
 
 
 def adapt_features(
@@ -139,7 +142,7 @@ def adapt_features(
     """
     n = total_steps(how.epochs, how.max_steps, len(target), how.batch)
     patience = total_steps(1, None, len(target), how.batch)
-    discriminator = build_discriminator(reference, source, how).to(ctx.device)
+    discriminator = ctx.prepared(build_discriminator(reference, source, how))
     net_optimizer, d_optimizer = (
         make_optimizer(
             how.optimizer,
@@ -169,6 +172,7 @@ def adapt_features(
         d_optimizer.zero_grad(set_to_none=True)
         loss_d.backward()
         d_optimizer.step()
+        accuracy = ctx.mean(accuracy)
         is_open = gate.opens(accuracy)
         if is_open:
             net_optimizer.zero_grad(set_to_none=True)
@@ -179,6 +183,12 @@ def adapt_features(
         ctx.log(discriminator_accuracy=accuracy, gate_open=float(is_open))
         if gate.exhausted:
             ctx.stop(f"the gate stayed closed for an epoch of {patience} steps")
+    if not gate.has_opened:
+        ctx.warn(
+            "gate never opened",
+            f"the discriminator's accuracy was never above {how.gate:g}, so the target network"
+            " stayed what it was",
+        )
 
 
 def scores(net: nn.Module, x: Tensor) -> Tensor:

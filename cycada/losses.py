@@ -51,7 +51,7 @@ def lsgan(prediction: Tensor, *, is_real: bool) -> Tensor:
     tensor(1.)
     """
     wanted = 1.0 if is_real else 0.0
-    return (prediction - wanted).square().mean()
+    return (prediction.float() - wanted).square().mean()
 
 
 def cycle_loss(reconstructed: Tensor, original: Tensor) -> Tensor:

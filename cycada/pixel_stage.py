@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from cycada.translator import ImageTranslator
 
 
+COLLAPSED = 0.01
+"""A generator whose translations differ by less than this part of their originals' has collapsed:
+of a batch of different images it makes one."""
+
+
 @dataclass(frozen=True)
 class Pixel:
     """Hyperparameters of the pixel stage; the defaults are the paper's for digits.
@@ -121,8 +126,7 @@ def train_translator(
     trained = copy.deepcopy(translator) if how.average else translator
     d_s = PatchDiscriminator(task.channels, how.discriminator_filters, how.discriminator_layers)
     d_t = PatchDiscriminator(task.channels, how.discriminator_filters, how.discriminator_layers)
-    discriminators = nn.ModuleList([d_s, d_t])
-    discriminators.to(ctx.device).to(memory_format=torch.channels_last)
+    discriminators = ctx.prepared(nn.ModuleList([d_s, d_t]))
     semantics = Semantics(how, f_s, ctx)
     betas = (how.beta1, 0.999)
     g_optimizer = torch.optim.Adam(trained.parameters(), lr=how.lr, betas=betas)
@@ -184,6 +188,10 @@ def train_translator(
             _follow(translator, trained, decay)
         if step.index % 50 == 0:
             ctx.log(**{name: loss.item() for name, loss in losses.items()})
+        if step.index and step.index % 50 == 0:  # untrained is not collapsed
+            _check_spread(ctx, "target", fake_t, x_s)
+            if fake_s is not None:
+                _check_spread(ctx, "source", fake_s, x_t)
 
 
 def _reconstructions(
@@ -205,6 +213,26 @@ def _reconstructions(
         if fake_s is not None:
             losses["identity_s"] = how.identity * cycle_loss(g_ts(x_s), x_s)
     return losses
+
+
+@torch.no_grad()
+def _check_spread(ctx: Context, to: str, fake: Tensor, real: Tensor) -> None:
+    """Warn of a generator that makes nearly one image of all: that collapsed (Goodfellow 2016)."""
+    if len(real) > 1 and spread(fake) < COLLAPSED * spread(real):
+        ctx.warn(
+            "collapsed generator",
+            f"translations to the {to} are all alike: they differ by less than {COLLAPSED:.0%} of"
+            " what their originals do",
+        )
+
+
+def spread(images: Tensor) -> float:
+    """Return how much images (b, c, h, w) differ: a pixel's standard deviation, in the mean.
+
+    >>> spread(torch.zeros(3, 1, 2, 2)), spread(torch.tensor([0.0, 2.0]).view(2, 1, 1, 1))
+    (0.0, 1.0)
+    """
+    return float(images.float().std(dim=0, correction=0).mean())
 
 
 def _discriminate(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ class Semantics:
     def __init__(self, how: Pixel, f_s: nn.Module, ctx: Context) -> None:
         """Build the classifier that the reading trains along, if any."""
         self._how = how
+        self._mean = ctx.mean
         self._trains = how.semantic in ("released", "cooperative")
         self._net = ctx.network() if self._trains else f_s
         self._ready = Switch()
@@ -76,7 +77,7 @@ class Semantics:
         weight = self._how.semantic_weight
         own = semantic_loss(self._net(images["x_s"]), y_s)
         terms = {"classifier": own}
-        self._ready.flip_if(own.item() <= 1.0)
+        self._ready.flip_if(self._mean(own.item()) <= 1.0)
         if self._ready.on:
             with torch.no_grad():
                 label_t = judge(self._net, images["x_t"]).argmax(1)

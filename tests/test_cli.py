@@ -477,8 +477,8 @@ def test_runs_list_and_show(finished: tuple[Path, Any]) -> None:
     assert outcome["run_id"] in bench("runs", "list", "--runs", runs).stdout
     start = outcome["run_id"][:-6]
     shown = bench("runs", "show", start, "--runs", runs)
-    assert "confusion at the end" in shown.stdout
-    assert f"{'config.method':<24} {outcome['method']}" in shown.stdout
+    assert "Confusion at the end" in shown.stdout
+    assert f"{'method':<28} {outcome['method']}" in shown.stdout
     full = json.loads(bench("runs", "show", start, "--runs", runs, "--json").stdout)
     assert full["run_id"] == outcome["run_id"]
 

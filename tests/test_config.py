@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from bench import plugins
 from bench.config import RunConfig
+from bench.digest import digest_of
 from bench.request import Request
 from bench.suites import Shift
 from bench.sweep import sweep
@@ -63,7 +64,9 @@ CHANGED: dict[str, list[Any]] = {
     "budget": [1001],
     "data": ["e" * 64],
     "weights": ["imagenet"],
-    "precision": ["bfloat16"],
+    "precision": ["bf16"],
+    "compile": [True],
+    "processes": [2, 3],
     "tuned": [
         {"rule": "infomax", "trials": 20, "study": "a"},
         {"rule": "oracle", "trials": 20, "study": "a"},
@@ -96,9 +99,13 @@ def test_a_shift_says_its_task_where_it_is_not_the_usual_one() -> None:
 
 def test_a_configuration_says_how_it_was_found_only_if_it_was() -> None:
     """Left out where nobody searched, because older records lack it; their names hold."""
-    assert BASE.described() == {k: v for k, v in dataclasses.asdict(BASE).items() if k != "tuned"}
+    later = {"tuned", "compile", "processes"}
+    bare = {k: v for k, v in dataclasses.asdict(BASE).items() if k not in later}
+    assert BASE.described() == bare
     tuned = replace(BASE, tuned={"rule": "infomax", "trials": 20, "study": "a"})
-    assert tuned.described() == dataclasses.asdict(tuned)
+    assert tuned.described() == bare | {"tuned": tuned.tuned}
+    fast = replace(tuned, compile=True, processes=2)
+    assert fast.described() == dataclasses.asdict(fast)
     assert tuned.run_id == "cycada-mnist2usps-3-77d1785a80cd"
 
 
@@ -136,10 +143,13 @@ def test_a_stage_depends_on_the_task_the_network_the_code_and_the_threads() -> N
         BASE.stage_identity("task", 2),
         *(
             replace(BASE, **{field: CHANGED[field][0]}).stage_identity("task", 1)
-            for field in ("backbone", "weights", "precision", "code")
+            for field in ("backbone", "weights", "precision", "code", "compile")
         ),
+        *(replace(BASE, processes=n).stage_identity("task", 1) for n in (2, 3)),
     ]
     assert len({base, *changed}) == 1 + len(changed)
+    # If this moves, every finished stage of every user is computed again.
+    assert base == digest_of("task", "lenet", "random", "float32", "builtin-1", 1)
 
 
 @pytest.mark.parametrize(

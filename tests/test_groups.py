@@ -49,6 +49,7 @@ def record(
     confusion = parts.pop("confusion", {"checkpoints": {"9": [[3, 1], [0, 4]]}, "stages": {}})
     names = parts.pop("order", tuple(confusion["stages"]))
     return {
+        "schema": 2,
         "run_id": config.run_id,
         "status": status,
         "error": None if status == "done" else f"{status}!",
@@ -56,6 +57,10 @@ def record(
         "departure": None,
         "stages": [{"name": name, "steps": 1} for name in names],
         "checkpoints": sorted(map(int, confusion["checkpoints"])),
+        "scores": {},
+        "events": [],
+        "nondeterministic": [],
+        "attempts": 1,
         "steps": 9,
         "seconds": 1.0,
         "threads": 1,

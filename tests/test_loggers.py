@@ -22,7 +22,7 @@ from bench.request import Request
 from bench.sweep import plan, sweep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
 pytest.importorskip("tensorboard")
 
@@ -131,14 +131,11 @@ def test_cached_stages_give_the_same_events(
 def interrupt(monkeypatch: pytest.MonkeyPatch, *stop: object) -> None:
     """Let the user press Ctrl-C after (stage, steps done, steps in all)."""
 
-    def stepper(_: Progress, __: str) -> Callable[[str, int, int], None]:
-        def on_step(*where: object) -> None:
-            if where == stop:
-                raise KeyboardInterrupt
+    def step(_: Progress, __: str, *where: object) -> None:
+        if where == stop:
+            raise KeyboardInterrupt
 
-        return on_step
-
-    monkeypatch.setattr(Progress, "stepper", stepper)
+    monkeypatch.setattr(Progress, "step", step)
 
 
 @pytest.mark.parametrize("stop", [("source", 9, 30), ("feature", 1, STEPS), ("feature", 23, STEPS)])
@@ -174,7 +171,7 @@ OTHERS = """
             ctx.log(before=1)
             for n in (3, 2):
                 for step in ctx.steps(n):
-                    ctx.log(loss=float("nan") if step.index else 0.5)
+                    ctx.log(loss=None if step.index else 0.5)
                 ctx.log(between=n)
             return net
 
@@ -199,7 +196,7 @@ def others(tmp_path: Path) -> str:
     return str(tmp_path / "others.py")
 
 
-def test_a_second_loop_has_curves_of_its_own_and_nan_is_shown_as_nan(
+def test_a_second_loop_has_curves_of_its_own_and_what_is_undefined_is_shown_as_nan(
     others: str, tmp_path: Path
 ) -> None:
     (outcome,) = run(tmp_path / "runs", f"{others}:Loops")

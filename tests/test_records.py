@@ -40,12 +40,17 @@ def config(method: str = "cycada", seed: int = 0) -> RunConfig:
 def record(status: str = "done", **config_of: Any) -> records.Record:
     made = config(**config_of)
     return {
+        "schema": 2,
         "run_id": made.run_id,
         "status": status,
         "error": None if status == "done" else "it broke",
         "config": made.described(),
         "stages": [{"name": "source", "key": "k", "steps": 10, "seconds": 1.5}],
         "checkpoints": [5, 10],
+        "scores": {},
+        "events": [],
+        "nondeterministic": [],
+        "attempts": 1,
         "steps": 10,
         "seconds": 1.5,
         "departure": None,
@@ -313,17 +318,15 @@ def test_a_run_in_two_files_counts_once_but_must_be_the_same(tmp_path: Path) -> 
 SCORES = {"dev": {"5": 0.25, "10": None}, "my-rule": {"5": 3, "10": -1e300}}
 
 
-def test_scores_by_rules_are_optional_and_come_back(tmp_path: Path) -> None:
+def test_scores_by_rules_come_back(tmp_path: Path) -> None:
     folder = run_folder(tmp_path / "runs")
-    assert "scores" not in records.load_runs(tmp_path / "runs")["record"].iloc[0]
     records.write_run(folder, record() | {"scores": SCORES})
     assert records.load_runs(tmp_path / "runs")["record"].iloc[0]["scores"] == SCORES
     records.write_records(tmp_path / "r.jsonl", [records.export(folder), exported(seed=1)])
-    old, new = sorted(records.load_records([tmp_path / "r.jsonl"])["record"], key=len)
-    assert new == exported() | {"scores": SCORES}
-    assert old == exported(seed=1)
-    assert new.get("scores") == SCORES
-    assert (len(new), old.get("scores"), "scores" in old) == (len(old) + 1, None, False)
+    scored, plain = records.load_records([tmp_path / "r.jsonl"])["record"]
+    assert scored == exported() | {"scores": SCORES}
+    assert plain == exported(seed=1)
+    assert scored.get("scores") == SCORES
 
 
 def test_runs_have_in_common_what_is_equal(tmp_path: Path) -> None:
@@ -423,8 +426,9 @@ def damaged(change: str) -> Any:
         wrong["checkpoints"] = ["5"]
     elif change == "seed":
         wrong["config"]["seed"] = "3"
-    elif change.startswith("scores "):
-        wrong["scores"] = json.loads(change.removeprefix("scores "))
+    elif change.startswith(("scores ", "events ", "nondeterministic ")):
+        key, value = change.split(" ", 1)
+        wrong[key] = json.loads(value)
     return wrong
 
 
@@ -481,6 +485,14 @@ def test_a_malformed_note_of_how_settings_were_found_is_refused(wrong: object) -
         ("no stage", "'stages' or 'checkpoints' are malformed"),
         ("checkpoints", "'stages' or 'checkpoints' are malformed"),
         ("seed", "config.seed is no whole number: '3'"),
+        ("nondeterministic [1]", "'nondeterministic' must hold sentences: [1]"),
+        ("events {}", "'events' has the wrong type"),
+        ('events ["collapsed"]', "an event must have stage, step, kind, reason, but one is 'coll"),
+        ('events [{"stage": "pixel", "step": 5, "kind": "k"}]', "an event must have stage, step"),
+        (
+            'events [{"stage": "pixel", "step": "5", "kind": "k", "reason": "r"}]',
+            "an event must have stage, step",
+        ),
         ("scores []", "'scores' has the wrong type"),
         ('scores {"dev": [0.5]}', "'scores' are malformed"),
         ('scores {"dev": 0.5}', "'scores' are malformed"),

@@ -39,8 +39,8 @@ from bench.report.curves import curves, thinned
 from bench.report.details import log
 from bench.report.page import SCRIPTS, render
 from bench.report.pictures import SMALL, WIDTH, picture
-from bench.report.reproduce import cautions, command, typed
 from bench.report.text import visible
+from bench.reproduce import cautions, command, typed
 from bench.stored import Run
 from bench.suites import DIGITS_ABLATION, MINI
 

@@ -53,19 +53,14 @@ DRIVER = """
 
             bench.context.torch.save = torn
         elif point is not None:
-            stepper = Progress.stepper
+            step = Progress.step
 
-            def killing(self, title):
-                on_step = stepper(self, title)
+            def killing(self, title, stage, done, total):
+                step(self, title, stage, done, total)
+                if [stage, done] == point:
+                    kill()
 
-                def after(stage, done, total):
-                    on_step(stage, done, total)
-                    if [stage, done] == point:
-                        kill()
-
-                return after
-
-            Progress.stepper = killing
+            Progress.step = killing
 
 
     def run(arguments, point):
@@ -232,7 +227,7 @@ def test_it_keeps_the_threads_it_began_with(outcome: Outcome) -> None:
         [stage["key"] for stage in record(r)["stages"]] for r in (outcome.never, outcome.killed)
     ]
     assert keys[0] == keys[1]
-    assert {p.name for p in (outcome.killed / "stages").iterdir()} == set(keys[0])
+    assert {p.name for p in (outcome.killed / "stages").iterdir()} == {*keys[0], "locks"}
 
 
 def test_all_confusion_matrices_are_those_of_a_run_never_killed(outcome: Outcome) -> None:
@@ -279,6 +274,10 @@ def test_steps_are_those_of_a_run_never_killed(outcome: Outcome) -> None:
 def test_what_only_a_resume_needs_is_gone(outcome: Outcome) -> None:
     assert not list(outcome.killed.glob("*/work"))
     assert not list(outcome.killed.rglob("loop-*"))
+
+
+def test_nobody_claims_what_is_done(outcome: Outcome) -> None:
+    assert not list(outcome.killed.rglob("*.claim"))
 
 
 def test_a_torn_snapshot_does_not_stay_in_the_cache(outcomes: dict[str, Outcome]) -> None:

@@ -394,7 +394,7 @@ class Cached:
         self._path = path
         self._checksums = checksums
         # Read-only: a private copy of more than the memory there is would be refused.
-        self._array = np.load(path, mmap_mode="r")
+        self._array = np.load(path, mmap_mode="r", allow_pickle=False)
         self._unseen = np.ones(len(frames), dtype=bool)
         self._damaged: set[int] = set()
 
@@ -465,10 +465,11 @@ def _checksums(frames: Frames, path: Path) -> list[int] | None:
     """Return the frames' CRC-32 if a cache file is whole and theirs, at a glance; else None."""
     try:
         about = json.loads(_sidecar(path).read_text(encoding="utf-8"))
-        array = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError):
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception:  # noqa: BLE001  of any class: NumPy's reader promises none
         return None
-    whole = array.dtype == np.uint8 and array.shape == tuple(frames.shape)
+    plain = isinstance(array, np.ndarray)  # NumPy would read an archive, too
+    whole = plain and array.dtype == np.uint8 and array.shape == tuple(frames.shape)
     if not whole or not isinstance(about, dict) or about.get("digest") != frames.digest():
         return None
     checksums = about.get("crc32")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from bench.data.domain import Split
+
+MOST_DIMENSIONS = 4
 
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -90,12 +93,12 @@ def read_idx(content: bytes) -> Tensor:
     """
     dimensions = content[3] if len(content) > 3 else 0  # noqa: PLR2004  magic number's last byte
     start = 4 + 4 * dimensions
-    if content[:3] != b"\0\0\x08" or len(content) < start:
+    if content[:3] != b"\0\0\x08" or not 1 <= dimensions <= MOST_DIMENSIONS or len(content) < start:
         raise MissingDataError("This is no IDX file of unsigned bytes. Get the original file.")
-    shape = np.frombuffer(content, ">u4", dimensions, offset=4).astype(np.int64)
-    if len(content) - start != shape.prod():
+    shape = np.frombuffer(content, ">u4", dimensions, offset=4).tolist()
+    if not len(content) - start == prod(shape) > 0:  # of Python's integers, which never overflow
         raise MissingDataError(
-            f"An IDX file of shape {tuple(shape.tolist())} must hold {shape.prod():,} values,"
+            f"An IDX file of shape {tuple(shape)} must hold {prod(shape):,} values, at least one;"
             f" this one holds {len(content) - start:,}. Get the original file."
         )
     values = np.frombuffer(content, np.uint8, offset=start).reshape(shape)

@@ -27,6 +27,7 @@ from bench.classes import UNKNOWN
 from bench.data.domain import Scene
 from bench.data.store import FileReport
 from bench.errors import BenchError, MissingDataError
+from bench.label_maps import Header, check_length, image_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -86,7 +87,9 @@ def read_colours(path: Path) -> Tensor:
         _refuse(path, f"has {content[24]} bits a sample; expected an image of 8")
     with _opened(path, content) as image:
         image.info.pop("transparency", None)  # Pillow would warn that it gets lost
-        return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
+        colours = np.array(image.convert("RGB"))
+        _check_rows(path, content, np.asarray(image.crop((0, image.height - 1, *image.size))))
+        return torch.from_numpy(colours).permute(2, 0, 1)
 
 
 def read_map(path: Path) -> Tensor:
@@ -100,7 +103,9 @@ def read_map(path: Path) -> Tensor:
     if kind != _PALETTE and (kind, bits) != (_GREY, 8):
         _refuse(path, f"has {bits}-bit {_named(kind)} pixels; expected 8-bit grey or a palette")
     with _opened(path, content) as image:
-        return torch.from_numpy(np.array(image))
+        values = np.array(image)
+        _check_rows(path, content, values[-1])
+        return torch.from_numpy(values)
 
 
 def read_wide_map(path: Path) -> Tensor:
@@ -118,6 +123,7 @@ def read_wide_map(path: Path) -> Tensor:
     # Pillow keeps one byte of each sample: the first (B, for files in big-endian order, as PNG
     # is) or the second (L). The two together are all 16 bits.
     high, low = (_red_byte(path, content, order) for order in ("RGB;16B", "RGB;16L"))
+    _check_rows(path, content, low[-1])
     values = np.where(high > 0, UNKNOWN, np.minimum(low, UNKNOWN)).astype(np.uint8)
     return torch.from_numpy(values)
 
@@ -128,14 +134,22 @@ def _red_byte(path: Path, content: bytes, layout: str) -> NDArray[np.uint8]:
         return np.array(image)[..., 0]
 
 
+# What Pillow raises is not documented; SyntaxError and IndexError do occur.
+_UNDECODED = (
+    *(OSError, SyntaxError, ValueError, IndexError, EOFError, struct.error, zlib.error),
+    *(Image.DecompressionBombError, Image.DecompressionBombWarning),
+)
+
+
 @contextlib.contextmanager
 def _opened(path: Path, content: bytes) -> Iterator[Image.Image]:
     """Open an image with Pillow; what it cannot decode in the block is an error with the path."""
     try:
         with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as image:
+            if image.size != _size_in(io.BytesIO(content))[::-1]:
+                raise ValueError("it claims two sizes")
             yield image
-    # What Pillow raises is not documented; SyntaxError and IndexError do occur.
-    except (OSError, SyntaxError, ValueError, IndexError, EOFError, struct.error) as error:
+    except _UNDECODED as error:
         _refuse(path, f"cannot be decoded ({_reason(error)})")
 
 
@@ -178,7 +192,7 @@ def _sound(path: Path) -> bytes:
 
 def _check_chunks(path: Path, content: bytes) -> None:
     """Compare each PNG chunk with its checksum: decoders overlook a missing or altered end."""
-    view, position = memoryview(content), len(_PNG)
+    view, position, headers = memoryview(content), len(_PNG), 0
     while position + 12 <= len(content):
         length, kind = struct.unpack_from(">I4s", content, position)
         end = position + 12 + length
@@ -187,10 +201,26 @@ def _check_chunks(path: Path, content: bytes) -> None:
         (checksum,) = struct.unpack_from(">I", content, end - 4)
         if zlib.crc32(view[position + 4 : end - 4]) != checksum:
             _refuse(path, f"is damaged at byte {position:,} of {len(content):,}")
+        headers += kind == b"IHDR"
+        if headers != 1 or (kind == b"IHDR" and length != 13):  # noqa: PLR2004
+            _refuse(path, "has not one header of 13 bytes")  # decoders believe the last one
         if kind == b"IEND":
             return
         position = end
     _refuse(path, f"is truncated: it ends after {len(content):,} bytes, without its last chunk")
+
+
+def _check_rows(path: Path, content: bytes, last: NDArray[np.uint8]) -> None:
+    """Refuse a PNG that lacks rows, which Pillow leaves zero, if its last row is."""
+    if not content.startswith(_PNG):
+        return
+    header = Header(*struct.unpack(">IIBBBBB", content[16:29]))
+    if last.any() and not header.interlaced:
+        return
+    try:
+        check_length(image_data(content), header)
+    except (ValueError, zlib.error) as error:
+        _refuse(path, f"is truncated ({error})")
 
 
 def _png_kind(path: Path, content: bytes) -> tuple[int, int]:

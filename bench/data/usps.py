@@ -17,11 +17,15 @@ from bench.errors import MissingDataError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from bench.data.domain import Split
 
 SIZE = 16
+
+MOST_BYTES = 2**26
+"""Four times the text of the training images; no longer one is unpacked."""
 
 
 def _file(name: str, md5: str, reencoded: str) -> DataFile:
@@ -67,14 +71,28 @@ def read_svmlight(content: bytes) -> tuple[Tensor, Tensor]:
     Raises:
         MissingDataError: it is not such a text.
     """
-    from sklearn.datasets import load_svmlight_file  # noqa: PLC0415  slow to import
-
     try:
-        text = bz2.decompress(content) or b"empty"  # which is no row of numbers either
-        values, classes = load_svmlight_file(io.BytesIO(text), n_features=SIZE * SIZE)
-    except (OSError, ValueError) as error:
+        values, classes = _numbers(content)
+    except (OSError, EOFError, ValueError, OverflowError) as error:
         message = f"This is no USPS file of libsvm's edition ({error}). Get the original file."
         raise MissingDataError(message) from error
-    grey = (values.toarray().astype(np.float32) + 1) / 2 * 255
+    grey = (values.astype(np.float32) + 1) / 2 * 255
     images = torch.from_numpy(grey.astype(np.uint8)).view(-1, 1, SIZE, SIZE)
     return images, torch.from_numpy(classes).long() - 1
+
+
+def _numbers(content: bytes) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return values (n, 256) and classes (n,); raise whatever says that there are none."""
+    from sklearn.datasets import load_svmlight_file  # noqa: PLC0415  slow to import
+
+    with bz2.open(io.BytesIO(content)) as archive:
+        text = archive.read(MOST_BYTES + 1)
+    if not 0 < len(text) <= MOST_BYTES:
+        raise ValueError(f"expected a text of at most {MOST_BYTES:,} bytes")
+    rows, classes = load_svmlight_file(io.BytesIO(text), n_features=SIZE * SIZE, zero_based=False)
+    values = rows.toarray()
+    if not len(values) or not np.isin(classes, np.arange(1, 11)).all():
+        raise ValueError("expected classes 1 to 10")
+    if not (np.abs(values) <= 1).all():
+        raise ValueError("expected values in -1..1")
+    return values, classes

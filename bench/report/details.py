@@ -20,7 +20,7 @@ from bench.headline import figures_of, quality
 from bench.records import confusions_of, read_metrics
 from bench.report.curves import CURVES, curves
 from bench.report.pictures import picture
-from bench.report.reproduce import cautions, command, typed
+from bench.reproduce import cautions, command, typed
 from bench.stored import brief_of
 
 if TYPE_CHECKING:
@@ -141,6 +141,11 @@ def _facts(record: Record) -> list[list[str]]:
         ("status", record["status"]),
         ("reason", record["error"]),
         ("departs from its paper", record["departure"]),
+        *(
+            ("warning", f"{e['kind']} ({e['stage']}, step {e['step']}): {e['reason']}")
+            for e in record["events"]
+        ),
+        *(("not deterministic", reason) for reason in record["nondeterministic"]),
         ("training", f"{record['steps']:,} steps in {duration(record['seconds'])}"),
         ("device", f"{record['device']}, {threads}"),
         ("started", record["started"]),

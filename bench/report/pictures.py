@@ -23,6 +23,11 @@ SMALL = 24_000
 QUALITY = 82
 """Of WebP, 0..100: no difference can be seen at these sizes."""
 
+_UNDECODED = (
+    *(OSError, SyntaxError, ValueError),
+    *(Image.DecompressionBombWarning, Image.DecompressionBombError),
+)
+
 
 def picture(path: Path) -> dict[str, Any]:
     """Return a PNG file as "name", "src" (a data URI), "width" and "height".
@@ -34,9 +39,9 @@ def picture(path: Path) -> dict[str, Any]:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             content = path.read_bytes()
-            with Image.open(io.BytesIO(content)) as image:
+            with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
                 kind, content, size = _small(image, content)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombWarning) as error:
+    except _UNDECODED as error:
         raise BenchError(f"{path.name} cannot be shown: {error}") from error
     encoded = base64.b64encode(content).decode("ascii")
     source = f"data:image/{kind};base64,{encoded}"

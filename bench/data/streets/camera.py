@@ -260,7 +260,7 @@ def _taken(picture: Singles, rain: int, rng: np.random.Generator) -> Image.Image
     grainy = Image.fromarray(levels.clip(0, 255).astype(np.uint8))
     packed = io.BytesIO()
     grainy.save(packed, "JPEG", quality=int(rng.integers(40, 85)))
-    with Image.open(packed) as unpacked:
+    with Image.open(packed, formats=("JPEG",)) as unpacked:
         return unpacked.convert("RGB")
 
 

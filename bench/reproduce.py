@@ -6,11 +6,14 @@ import json
 import shlex
 from typing import TYPE_CHECKING
 
+from bench import plugins
+from bench.errors import BenchError
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from bench.records import Record
-    from bench.suites import Entry
+    from bench.suites import Entry, Suite
 
 _DEVICES = ("cpu", "mps")
 """What a record calls a device by its kind; of a GPU it has the name."""
@@ -33,7 +36,8 @@ def command(record: Record, suite: str | None, entries: Iterable[Entry] = ()) ->
         --device cpu
     """
     config = record["config"]
-    words = ["bench", "run"]
+    device = record["device"] if record["device"] in _DEVICES else "cuda"
+    words = [*_launcher(config.get("processes", 1), device), "run"]
     if suite is not None:
         words += ["--suite", suite]
     words += ["--shift", config["shift"]["name"], "--method", _method(record, entries)]
@@ -42,9 +46,63 @@ def command(record: Record, suite: str | None, entries: Iterable[Entry] = ()) ->
         words += ["--set", f"{key}={typed(value)}"]
     words += ["--backbone", config["backbone"]]
     words += ["--weights", "FILE" if _is_file(config["weights"]) else config["weights"]]
-    device = record["device"] if record["device"] in _DEVICES else "cuda"
     words += ["--budget", config["budget"], "--threads", record["threads"], "--device", device]
+    if config.get("precision", "float32") != "float32":
+        words += ["--precision", config["precision"]]
+    if config.get("compile"):
+        words += ["--compile"]
     return shlex.join(map(str, words))
+
+
+def _launcher(processes: int, device: str) -> list[object]:
+    """Return what `bench` is started by: a trial of several processes needs them all."""
+    if processes == 1:
+        return ["bench"]
+    kind = "--cpu" if device == "cpu" else "--multi_gpu"
+    return ["accelerate", "launch", "--num_processes", processes, kind, "-m", "bench.cli"]
+
+
+def suite_of(record: Record, suite: str | None = None) -> tuple[str | None, Iterable[Entry]]:
+    """Return the suite whose shift is the very one of a run, and its rows.
+
+    Args:
+        record: of any run.
+        suite: which one, as in ``--suite``; None for the first installed one that has it.
+
+    Returns:
+        None and no rows if no installed suite has the shift, or has changed it since.
+
+    Raises:
+        BenchError: there is no such suite, or it is not the run's.
+    """
+    shift = record["config"]["shift"]
+    if suite is not None:
+        loaded = plugins.load_suite(suite)
+        if not _has(loaded, shift):
+            message = f"The suite '{suite}' has not the shift that {record['run_id']} ran on."
+            raise BenchError(message)
+        return suite, loaded.entries
+    for name in plugins.names("suite"):
+        loaded = plugins.load_suite(name)
+        if _has(loaded, shift):
+            return name, loaded.entries
+    return None, ()
+
+
+def _has(suite: Suite, shift: Mapping[str, object]) -> bool:
+    return any(each.described() == shift for each in suite.shifts)
+
+
+def changed(then: Mapping[str, str], now: Mapping[str, str]) -> str | None:
+    """Return a sentence on what of a run's environment is another one here; None if nothing is.
+
+    >>> print(changed({"torch": "2.4", "code": "ab12"}, {"torch": "2.5", "code": "ab12"}))
+    It was made with torch 2.4 (here 2.5): the last digits may differ.
+    """
+    left_out = {"git", "git dirty", "platform"}  # `code` says it better, and no kernel adds
+    both = [name for name in then if name in now and name not in left_out]
+    parts = [f"{name} {then[name]} (here {now[name]})" for name in both if then[name] != now[name]]
+    return f"It was made with {', '.join(parts)}: the last digits may differ." if parts else None
 
 
 def cautions(record: Record, suite: str | None) -> list[str]:
@@ -67,7 +125,10 @@ def cautions(record: Record, suite: str | None) -> list[str]:
         )
     commit = record["environment"].get("git", "unknown")
     if commit != "unknown":
-        found.append(f"The harness was at commit {commit}.")
+        dirty = record["environment"].get("git dirty") == "yes"
+        found.append(f"The harness was at commit {commit}{', changed' if dirty else ''}.")
+    reasons = record.get("nondeterministic", ())
+    found += [f"The last digits may differ: {reason}." for reason in reasons]
     return found
 
 

@@ -1,0 +1,117 @@
+"""Trials on a Ray cluster whose machines share the runs folder, the data folder and this code.
+
+Each trial is one Ray task that asks for ``--threads`` CPUs and ``--gpus`` GPUs. Ray starts it where
+these are free, and again elsewhere if its machine dies: the trial then goes on from its snapshot.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ray
+
+from bench.errors import BenchError
+from bench.executors.lost import lost
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bench.executors import Outcome
+    from bench.executors.order import Job, Order
+    from bench.progress import Progress
+    from bench.request import Request
+    from bench.executors.worker import Worker
+
+RETRIES = 5
+"""How often Ray starts a trial again whose machine or process died."""
+
+
+def run(request: Request, order: Order, progress: Progress) -> Iterator[Outcome]:
+    """Run all jobs on the cluster at ``request.address``. See `bench.executors.Executor`."""
+    with _cluster(request.address):
+        request = _for_elsewhere(request)
+        task = ray.remote(_work).options(
+            num_cpus=request.threads,
+            num_gpus=request.gpus,
+            max_retries=RETRIES,
+            # A mistake of the user's is no reason to try again.
+            retry_exceptions=False,
+        )
+        running: dict[ray.ObjectRef[Outcome], Job] = {}
+        try:
+            with progress.following(request.runs / "locks", request.command):
+                while len(order) or running:
+                    while job := order.take():
+                        running[task.remote(request, job, os.getcwd())] = job
+                    (reference,), _ = ray.wait(list(running), num_returns=1)
+                    job = running.pop(reference)
+                    outcome = _outcome(reference, job, request)
+                    order.ended(job)
+                    yield outcome
+        except BaseException:
+            for reference in running:
+                ray.cancel(reference, recursive=True)  # as Ctrl-C: the trial notes how far it came
+            ray.wait(list(running), num_returns=len(running), timeout=60) if running else None
+            raise
+
+
+def _outcome(reference: Any, job: Job, request: Request) -> Outcome:  # noqa: ANN401
+    try:
+        outcome: Outcome = ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from None
+    except ray.exceptions.RayError as error:
+        reason = str(error).strip().splitlines()[0]
+        return lost(job, request.runs, None, f"{type(error).__name__}: {reason}")
+    return outcome
+
+
+@contextlib.contextmanager
+def _cluster(address: str | None) -> Iterator[None]:
+    """Connect to a cluster, or start one of this machine alone; let go of it at the end."""
+    try:
+        # Trials print little; and what a method prints is for its author, on the machine.
+        ray.init(address=address, log_to_driver=False, logging_level="error")
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise BenchError(
+            f"No Ray cluster answers at {address or 'this machine'} ({reason}). Start one with"
+            " 'ray start --head', and say its address: --address HOST:6379."
+        ) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _for_elsewhere(request: Request) -> Request:
+    """Return the request as another machine reads it: whole paths, resources in numbers."""
+    there = ray.cluster_resources().get("GPU", 0)
+    gpus = request.gpus
+    if gpus is None:
+        gpus = 1 if there and request.device in ("auto", "cuda") else 0
+    paths = {
+        name: Path(getattr(request, name)).absolute()
+        for name in ("data", "runs", "out", "cache")
+        if getattr(request, name) is not None
+    }
+    params = tuple(path.absolute() for path in request.params)
+    return replace(request, threads=request.threads or 1, gpus=gpus, params=params, **paths)
+
+
+def _work(request: Request, job: Job, folder: str) -> Outcome:
+    """Do a job in a process of Ray's; `folder` is where relative names of files begin."""
+    os.chdir(folder)
+    return _worker(request).run(job)
+
+
+@cache
+def _worker(request: Request) -> Worker:
+    from bench.executors.worker import Worker  # noqa: PLC0415  torch, where the work is
+
+    return Worker(request)

@@ -1,0 +1,148 @@
+"""The runs and stages of another runs folder come into this one; that one stays as it is."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from typing import TYPE_CHECKING, Any
+
+from bench.arrivals import CONFLICT, EQUAL, KEPT, LEFT_OUT, NEW, REPLACED, Arrival, absent
+from bench.differences import differences, spoken
+from bench.errors import BenchError
+from bench.moving import arriving, run_folders
+from bench.occupied import alone_at, at_work
+from bench.records import read_confusions, read_run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from bench.records import Record
+
+STAGES = "stages"
+"""The folder of finished stages in a runs folder."""
+
+_DESCRIPTION = "stage.json"
+"""What every finished stage has; `bench.stages`, which writes it, would load torch."""
+
+_RANK = {"done": 2, "diverged": 1}
+"""A run replaces one of lower rank; statuses that are not named have rank 0."""
+
+
+def planned(source: Path, runs: Path) -> Iterator[Arrival]:
+    """Return what `merge` would do with each run of another runs folder, if nothing changes.
+
+    Raises:
+        BenchError: there is no such folder, or it is `runs` itself.
+    """
+    if not source.is_dir():
+        message = f"There is no runs folder '{source}'. Name folders that bench run wrote."
+        raise BenchError(message)
+    if source.resolve() == runs.resolve():
+        message = f"'{source}' is the folder to merge into. Name others."
+        raise BenchError(message)
+    busy = at_work(source)
+    for theirs in run_folders(source):
+        if theirs.name in busy:
+            yield Arrival(theirs.name, LEFT_OUT, f"a process is at work on it in {source}")
+        else:
+            yield _decided(theirs, runs / theirs.name)
+
+
+def merge(source: Path, runs: Path, *, stages: bool = True) -> Iterator[Arrival]:
+    """Copy the runs of another runs folder, and its finished stages, into this one.
+
+    A finished run replaces one that is not. Two results of one run are a conflict, and neither is
+    touched. Runs of studies are left where they are.
+
+    Raises:
+        BenchError: as `planned` does; or the runs folder cannot be written.
+    """
+    for arrival in planned(source, runs):
+        coming = arrival.outcome in (NEW, REPLACED)
+        yield _merge(source / arrival.name, runs) if coming else arrival
+    if stages:
+        yield from _merge_stages(source / STAGES, runs / STAGES)
+
+
+def _merge(theirs: Path, runs: Path) -> Arrival:
+    folder = runs / theirs.name
+    with alone_at(runs, theirs.name) as alone:
+        if not alone:
+            return Arrival(theirs.name, LEFT_OUT, f"a process is at work on it in {runs}")
+        arrival = _decided(theirs, folder)  # again: now nobody can change ours
+        if arrival.outcome not in (NEW, REPLACED):
+            return arrival
+        before = read_run(theirs)
+        try:
+            with arriving(folder) as temporary:
+                _copy(theirs, temporary)
+                _check_unchanged(theirs, before)
+        except _ChangedError as error:
+            return Arrival(theirs.name, LEFT_OUT, str(error))
+    return arrival
+
+
+class _ChangedError(Exception):
+    """A run changed while it was copied."""
+
+
+def _check_unchanged(theirs: Path, before: Record) -> None:
+    now: Record | None = None
+    with contextlib.suppress(BenchError):
+        now = read_run(theirs)
+    if now != before or theirs.name in at_work(theirs.parent):
+        message = f"a process began to work on it in {theirs.parent}"
+        raise _ChangedError(message)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a folder's content, but for what killed writers left; a link's content, not the link."""
+    ignored = shutil.ignore_patterns(".*")
+    shutil.copytree(
+        source, target, ignore=ignored, ignore_dangling_symlinks=True, dirs_exist_ok=True
+    )
+
+
+def _decided(theirs: Path, ours: Path) -> Arrival:
+    """Return what is to come of a run in another folder."""
+    name = theirs.name
+    try:
+        record, result = _read(theirs)
+    except BenchError as error:
+        return Arrival(name, LEFT_OUT, str(error))
+    if not (ours / "run.json").exists():
+        return absent(ours)
+    try:
+        own, own_result = _read(ours)
+    except BenchError:
+        return Arrival(name, REPLACED, "the one here cannot be read")
+    statuses = f"the one here is {own['status']}, this one {record['status']}"
+    if _RANK.get(record["status"], 0) > _RANK.get(own["status"], 0):
+        return Arrival(name, REPLACED, statuses)
+    if not own["status"] == record["status"] == "done":
+        return Arrival(name, EQUAL if own == record else KEPT, statuses)
+    two = spoken(differences(own_result, result))
+    return Arrival(name, CONFLICT, f"two results: {two}") if two else Arrival(name, EQUAL)
+
+
+def _read(folder: Path) -> tuple[Record, dict[str, Any]]:
+    """Return a run's record, and its matrices as nested lists by name; {} if it is not done."""
+    record = read_run(folder)
+    if record["status"] != "done":
+        return record, {}
+    found = read_confusions(folder)
+    return record, {
+        "checkpoints": {str(step): m.tolist() for step, m in found.checkpoints.items()},
+        "stages": {name: m.tolist() for name, m in found.stages.items()},
+    }
+
+
+def _merge_stages(source: Path, stages: Path) -> Iterator[Arrival]:
+    """Copy finished stages that are not here; equal keys are equal stages."""
+    for description in sorted(source.glob(f"[!.]*/{_DESCRIPTION}")):
+        theirs = description.parent
+        if not (stages / theirs.name).exists():
+            with arriving(stages / theirs.name) as temporary:
+                _copy(theirs, temporary)
+            yield Arrival(theirs.name, NEW)
