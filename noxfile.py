@@ -61,6 +61,19 @@ def tests(session: nox.Session) -> None:
     session.run(python, "-m", "pytest", *session.posargs, env=environment, external=True)
 
 
+SOAK = (("-m", "pytest", "-q", "tests/fuzz"),)
+"""What Python is given, one after another, to strain the code for as long as that takes."""
+
+
+@nox.session(venv_backend="none")
+def soak(session: nox.Session) -> None:
+    """Try thousands of inputs where the tests try thirty, other ones each time."""
+    python = in_shared_environment(session)
+    environment = {"OMP_NUM_THREADS": "1", "FUZZ": "soak"}
+    for words in SOAK:
+        session.run(python, *words, *session.posargs, env=environment, external=True)
+
+
 @nox.session(venv_backend="none")
 def benchmark(session: nox.Session) -> None:
     """Measure times; a test never does. See tests/benchmarks/README.md."""

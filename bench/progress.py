@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from rich.progress import TaskID
 
+    from bench.executors.order import Job
+
 LOOK = 2.0
 """Seconds between two looks at the claims of trials in other processes."""
 
@@ -36,6 +38,7 @@ class Progress:
         )
         self._all = self._bars.add_task("trials", total=trials)
         self._running: dict[str, TaskID] = {}
+        self._noted: set[tuple[int, str]] = set()
 
     def __enter__(self) -> Self:
         """Start drawing."""
@@ -99,6 +102,12 @@ class Progress:
             f"{outcome['shift']} seed {outcome['seed']} {outcome['method']}: {ending}{reason}"
             f" ({outcome['seconds']:.0f} s)"
         )
+
+    def note(self, job: Job, note: str) -> None:
+        """Print what a trial has to say before it trains: once a method and shift."""
+        if (job.row, job.shift) not in self._noted:
+            self._noted.add((job.row, job.shift))
+            self.say(note)
 
     def say(self, line: str) -> None:
         """Print a line above the bars."""

@@ -28,8 +28,10 @@ def explained(config: RunConfig, runs: Path) -> str | None:
 
     Returns:
         What differs from the nearest finished run of the same method, shift and seed; None if
-        there is no such run.
+        there is no such run, or if an earlier attempt at this one is here: it was said then.
     """
+    if (runs / config.run_id / "run.json").exists():
+        return None
     found = nearest(config, alike(config, runs))
     if found is None:
         return None
@@ -55,7 +57,6 @@ def alike(config: RunConfig, runs: Path) -> dict[str, Config]:
             record = read_run(Path(path))
             if record["status"] in ("done", "diverged") and _is_alike(record["config"], config):
                 found[record["run_id"]] = record["config"]
-    found.pop(config.run_id, None)
     return found
 
 

@@ -69,13 +69,28 @@ def check(record: object, where: str, *, exported: bool = False) -> Packed | Non
     if not isinstance(record, dict):
         message = f"{where}: expected a record (a JSON object), got {type(record).__name__}"
         raise BenchError(message)
-    kinds = tuple(map(type, record.values()))
-    if not _fits(tuple(record), kinds, exported=exported):
+    if not fits(record, exported=exported):
         _refuse(record, where, exported=exported)
+    check_config(record["config"], where)
+    check_rest(record, where)
+    return _matrices(record["confusion"], where) if exported else None
+
+
+def check_rest(record: Mapping[str, Any], where: str) -> None:
+    """Raise BenchError unless all but configuration and matrices is sound, given keys and types."""
     if record["status"] not in STATUSES:
         message = f"{where}: unknown status '{record['status']}'; one of {', '.join(STATUSES)}"
         raise BenchError(message)
-    config = record["config"]
+    if not _fit_inside(record):
+        message = f"{where}: 'stages' or 'checkpoints' are malformed"
+        raise BenchError(message)
+    _check_scores(record["scores"], where)
+    if record["events"] or record["nondeterministic"]:
+        _check_notes(record, where)
+
+
+def check_config(config: Mapping[str, Any], where: str) -> None:
+    """Raise BenchError unless a configuration has the keys of one, with their types."""
     kinds = tuple(map(type, config.values()))
     if not (_is_config(tuple(config), kinds) and type(config["seed"]) is int):
         _refuse_config(config, where)
@@ -89,13 +104,11 @@ def check(record: object, where: str, *, exported: bool = False) -> Packed | Non
     if not named or {type(shift[key]) for key in _SHIFT_KEYS} != {str}:
         message = f"{where}: config.shift is no shift: {shift!r}"
         raise BenchError(message)
-    if not _fit_inside(record):
-        message = f"{where}: 'stages' or 'checkpoints' are malformed"
-        raise BenchError(message)
-    _check_scores(record["scores"], where)
-    if record["events"] or record["nondeterministic"]:
-        _check_notes(record, where)
-    return _matrices(record["confusion"], where) if exported else None
+
+
+def fits(record: Mapping[str, Any], *, exported: bool) -> bool:
+    """Say whether a record's keys and types are those of the current version."""
+    return _fits(tuple(record), tuple(map(type, record.values())), exported=exported)
 
 
 @cache

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import uuid
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -56,18 +56,22 @@ def plan(request: Request) -> list[dict[str, Any]]:
         BenchError: a name or a value in the request is wrong.
     """
     suite, shifts, rows = resolved(request)
+    # Once a shift and row, not once a seed: a plan of 10,000 trials must not take a minute.
+    settings = {
+        (shift.name, number): row.settings(request.preset, shift)
+        for shift in shifts
+        for number, row in enumerate(rows)
+    }
     return [
         {
             "suite": suite.name,
-            "method": row.label,
-            "shift": shift.name,
-            "seed": seed,
+            "method": rows[job.row].label,
+            "shift": job.shift,
+            "seed": job.seed,
             "preset": request.preset,
-            "settings": row.settings(request.preset, shift),
+            "settings": settings[job.shift, job.row],
         }
-        for shift in shifts
-        for seed in request.seeds
-        for row in rows
+        for job in _jobs(shifts, request.seeds, rows)
     ]
 
 
@@ -109,11 +113,10 @@ def _run(request: Request, executor: str, jobs: list[Job]) -> list[Outcome]:
     request = replace(request, command=uuid.uuid4().hex)
     run = executors.load(executor)
     outcomes: list[Outcome] = []
-    with Progress(len(jobs)) as progress:
-        # Closed, whatever happens: nothing may go on after the command has ended.
-        with contextlib.closing(run(request, Order(jobs), progress)) as ended:
-            for outcome in ended:
-                outcomes.append(outcome)
-                progress.finish_trial(outcome)
+    # Closed, whatever happens: nothing may go on after the command has ended.
+    with Progress(len(jobs)) as progress, closing(run(request, Order(jobs), progress)) as ended:
+        for outcome in ended:
+            outcomes.append(outcome)
+            progress.finish_trial(outcome)
     ordered = sorted(outcomes, key=lambda outcome: outcome["place"])
     return [{k: v for k, v in outcome.items() if k != "place"} for outcome in ordered]

@@ -369,7 +369,7 @@ def test_a_network_that_is_not_finite_names_stage_and_step(
     with pytest.raises(DivergedError, match=rf"module\.{part} .* at step 20 of 'bad'"):
         ctx.stage("bad", params=0, build=ctx.network, train=train)
     assert seen[-1] == 19
-    assert not list((tmp_path / "stages").glob("*"))
+    assert not list((tmp_path / "stages").glob("*/stage.json"))
 
 
 def test_another_network_of_the_state_that_is_not_finite(tmp_path: Path) -> None:
@@ -388,7 +388,7 @@ def test_a_network_that_is_spoilt_after_its_loop(tmp_path: Path) -> None:
 
     with pytest.raises(DivergedError, match=r"network\.head\.bias .* at step 3 of 'bad'"):
         ctx.stage("bad", params=0, build=ctx.network, train=train)
-    assert not list((tmp_path / "stages").glob("*"))
+    assert not list((tmp_path / "stages").glob("*/stage.json"))
 
 
 # ------------------------------------------------------------------ stages

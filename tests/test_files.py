@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
+import stat
 from typing import TYPE_CHECKING
 
 import pytest
 
-from bench.files import atomic_path, write_json, write_text
+from bench.files import atomic_path, clean, write_json, write_text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -70,6 +73,64 @@ def test_two_writers_do_not_share_a_temporary_file(tmp_path: Path) -> None:
         second.write_text("second")
         assert first != second
     assert contents(tmp_path) == {"file": "first"}  # the outer block ended last
+
+
+@pytest.mark.skipif(not hasattr(os, "O_DIRECTORY"), reason="folders are not opened here")
+def test_what_is_durable_reaches_the_disk_before_its_name_and_then_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loss of power cannot be had here; the order of the system's calls can be seen."""
+    path = tmp_path / "file.json"
+    path.write_text("old")
+    seen = []
+
+    def watched(handle: int, fsync: Callable[[int], None] = os.fsync) -> None:
+        fsync(handle)
+        is_folder = stat.S_ISDIR(os.fstat(handle).st_mode)
+        size = 0 if is_folder else os.fstat(handle).st_size
+        seen.append(("folder" if is_folder else size, path.read_text()))
+
+    monkeypatch.setattr(os, "fsync", watched)
+    write_json(path, 1)
+    assert seen == []
+    write_json(path, "new", durable=True)
+    assert seen == [(6, "1\n"), ("folder", '"new"\n')]
+
+
+def test_an_error_of_the_disk_is_heard_and_the_old_content_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    write_text(tmp_path / "file", "old")
+    monkeypatch.setattr(os, "fsync", fails)
+    with pytest.raises(OSError, match="Input/output"):
+        write_text(tmp_path / "file", "new", durable=True)
+    assert contents(tmp_path) == {"file": "old"}
+
+
+def test_a_folder_that_cannot_be_synced_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses_folders(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "fsync", refuses_folders)
+    write_text(tmp_path / "file", "new", durable=True)
+    assert contents(tmp_path) == {"file": "new"}
+
+
+def test_what_killed_writers_left_is_cleaned_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / ".hidden").mkdir()
+    for name in ("whole", ".whole.abcdefgh", "deep/.file.json.abcdefgh.json", "deep/file.json"):
+        (tmp_path / name).write_text("x")
+    clean(tmp_path)
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")}
+    assert left == {"whole", "deep", "deep/file.json", ".hidden"}
+    clean(tmp_path / "not there")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permission bits are POSIX's")

@@ -235,7 +235,9 @@ def test_a_run_whose_record_broke_is_counted_where_its_name_belongs(tmp_path: Pa
         {"code": "builtin-2"},
         {"budget": 7},
         {"data": "e" * 64},
-        {"precision": "bfloat16"},
+        {"precision": "bf16"},
+        {"compile": True},
+        {"processes": 2},
         {"tuned": {"rule": "infomax", "trials": 20, "study": "a"}},
         {"tuned": {"rule": "oracle", "trials": 20, "study": "a"}},
     ],
@@ -249,6 +251,52 @@ def test_runs_that_differ_in_more_than_the_seed_never_share_a_row(
     assert sorted((row.n, round(row.mean, 6)) for row in ours(rows)) == [(1, 0.5), (2, 0.96)]
     # A reader of any format can tell them apart.
     assert len({(row.section, row.label) for row in ours(rows)}) == 2
+
+
+def test_arithmetic_is_a_condition_of_a_table(frame_of: Any) -> None:
+    frame = frame_of(
+        run(1900), run(1800, precision="bf16"), run(1700, precision="bf16", compile=True)
+    )
+    rows = leaderboard.rows(frame, DIGITS)
+    assert {row.arithmetic for row in ours(rows)} == {"float32", "bf16", "bf16, compiled"}
+    text = leaderboard.render(rows)
+    headings = [line.partition("rule last")[2] for line in text.splitlines() if "rule last" in line]
+    assert [text for text in headings if not text.startswith(" ")] == [
+        *(", trained in bf16", ", trained in bf16, compiled", "")
+    ]
+
+
+def test_what_went_wrong_while_training_is_a_note_beside_the_method(frame_of: Any) -> None:
+    def event(kind: str, step: int, stage: str = "translator") -> dict[str, Any]:
+        return {"stage": stage, "step": step, "kind": kind, "reason": "it was seen"}
+
+    def of(seed: int, *events: dict[str, Any], **other: Any) -> records.Record:
+        return run(1900, seed=seed, run_fields={"events": list(events)}, **other)
+
+    frame = frame_of(
+        of(0, event("collapsed generator", 350), event("exploding loss", 7, "source")),
+        of(1, event("collapsed generator", 100)),
+        of(2),
+        of(3, event("exploding loss", 9, "feature"), status="diverged", error="'loss' is nan"),
+    )
+    rows = leaderboard.rows(frame, DIGITS)
+    (row,) = ours(rows)
+    assert [(e["seed"], e["kind"], e["step"]) for e in row.events] == [
+        (0, "collapsed generator", 350),
+        (0, "exploding loss", 7),
+        (1, "collapsed generator", 100),
+        (3, "exploding loss", 9),
+    ]
+    for fmt in ("md", "latex"):
+        text = leaderboard.render(rows, fmt)
+        assert "cycada: collapsed generator in 2 of 4 runs (translator, steps 100, 350)" in text, (
+            fmt
+        )
+        assert "cycada: exploding loss in 2 of 4 runs (source, step 7; feature, step 9)" in text, (
+            fmt
+        )
+        assert "diverged: 'loss' is nan" in text, fmt
+    assert "| cycada [" in leaderboard.render(rows)
 
 
 def test_a_row_of_one_name_says_what_differs(frame_of: Any) -> None:

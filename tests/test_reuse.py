@@ -107,6 +107,12 @@ def test_it_is_about_the_nearest_of_the_finished_runs(tmp_path: Path) -> None:
     assert said.endswith("code was builtin-2 and is builtin-1; budget was 6 and is 20000.")
 
 
+def test_a_run_that_goes_on_is_not_explained_again(tmp_path: Path) -> None:
+    finish(tmp_path, BASE)
+    finish(tmp_path, LR, "interrupted")
+    assert explained(LR, tmp_path) is None
+
+
 def test_runs_of_another_kind_say_nothing(tmp_path: Path) -> None:
     assert explained(BASE, tmp_path / "none") is None
     assert explained(BASE, tmp_path) is None
@@ -116,7 +122,6 @@ def test_runs_of_another_kind_say_nothing(tmp_path: Path) -> None:
         replace(BASE, shift={**BASE.shift, "name": "usps2mnist"}),
         # The id of this one begins as one of BASE's does.
         replace(BASE, method="cycada", shift={**BASE.shift, "name": "mnist2usps-0"}, seed=3),
-        BASE,
     ):
         finish(tmp_path, other)
     assert explained(BASE, tmp_path) is None

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import shutil
 import textwrap
+import threading
+import time
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +20,7 @@ import torch
 from safetensors.numpy import load_file
 from torch import nn
 
+from bench.claim import Claim, Seen, claims
 from bench.errors import BenchError, DivergedError, PrunedError
 from bench.predict import predict
 from bench.request import Request
@@ -24,6 +30,8 @@ from bench.task import Images
 from bench.trials import Materials, make_trial, resolved
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
 PLUGINS = Path(__file__).parent / "plugins"
@@ -248,6 +256,112 @@ def test_a_pruned_run_keeps_what_it_needs_to_go_on(
     (stage,) = again["stages"]
     assert (tmp_path / "cache" / stage["key"]).is_dir()
     assert not (tmp_path / "stages").exists()
+
+
+# ------------------------------------------------------------------ claims
+
+
+@pytest.fixture
+def again(
+    finished: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., dict[str, Any]]:
+    """Return what runs source-only in `tmp_path`, with claims that nobody waits for long for."""
+    request = Request(
+        suite=TOY, methods=("source-only",), seeds=(0,), preset="smoke", threads=1, runs=tmp_path
+    )
+    _, (shift,), (row,) = resolved(request)
+    materials = Materials(request, torch.device("cpu"))
+    trial, material = make_trial(row, shift, 0, materials)
+    assert trial.config.run_id == finished["source-only"].name
+    monkeypatch.setattr("bench.run.Claim", partial(Claim, beat=0.05, patience=0.5))
+
+    def run(on_step: Callable[[str, int, int], None]) -> dict[str, Any]:
+        how: dict[str, Any] = {"runs": tmp_path, "device": materials.device, "threads": 1}
+        return run_trial(trial, material, on_step=on_step, command="this one", **how)
+
+    return run
+
+
+def stolen(locks: Path) -> Path:
+    """Put the claim of another machine in the place of the only one there; return its path."""
+    (path,) = (path for path in locks.glob("*.claim"))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"token": "x", "machine": "y"}))
+    return path
+
+
+def test_a_run_says_who_runs_it_and_how_far_it_is(
+    again: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    seen: list[Seen] = []
+
+    def look(_: str, done: int, total: int) -> None:
+        if done == total:
+            while not (found := claims(tmp_path / "locks"))[0].done:
+                time.sleep(0.01)
+            seen.extend(found)
+
+    record = again(look)
+    (claim,) = seen
+    assert (claim.name, claim.pid, claim.alive) == (record["run_id"], os.getpid(), True)
+    assert claim.about == {"run": record["run_id"], "command": "this one"}
+    assert (claim.stage, claim.total) == ("source", 30)
+    assert claims(tmp_path / "locks") == []
+
+
+def test_a_run_that_another_machine_took_over_writes_no_record_and_takes_the_others(
+    again: Callable[..., dict[str, Any]], finished: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / finished["source-only"].name
+    took = []
+
+    def take(_: str, done: int, __: int) -> None:
+        if done == 12 and not took:
+            took.append(stolen(tmp_path / "locks"))
+
+            def finish() -> None:
+                shutil.copytree(finished["source-only"], folder, dirs_exist_ok=True)
+                took[0].unlink()
+
+            threading.Timer(0.2, finish).start()
+        if took:
+            time.sleep(0.02)
+
+    before = record(finished["source-only"])
+    assert again(take) == before
+    assert record(folder) == before
+
+
+def test_a_run_that_was_taken_over_and_given_up_goes_on(
+    again: Callable[..., dict[str, Any]], finished: dict[str, Path], tmp_path: Path
+) -> None:
+    """The other machine may die in its turn."""
+    steps = []
+
+    def take(_: str, done: int, __: int) -> None:
+        steps.append(done)
+        if done == 30 and steps.count(30) == 1:
+            stolen(tmp_path / "locks")  # found only before the results are written
+
+    found = again(take)
+    assert (found["status"], found["attempts"]) == ("done", 2)
+    assert steps == list(range(1, 31))  # the second attempt found the stage
+    folder, expected = tmp_path / found["run_id"], finished["source-only"]
+    for name in ("confusion.npz", "outputs.safetensors", "metrics.jsonl"):
+        assert (folder / name).read_bytes() == (expected / name).read_bytes(), name
+
+
+def test_ctrl_c_ends_it_even_if_another_machine_took_over(
+    again: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    def take(_: str, done: int, __: int) -> None:
+        if done == 12:
+            stolen(tmp_path / "locks")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        again(take)
+    (path,) = tmp_path.glob("*/run.json")
+    assert record(path.parent)["status"] == "running"  # the other one's, from here on
 
 
 # ------------------------------------------------------------------ predictions

@@ -95,6 +95,9 @@ def test_the_command_says_how_numbers_were_computed() -> None:
     words = shlex.split(command(record, "digits"))
     assert words[:2] == ["bench", "run"]
     assert not {"--precision", "--compile"} & set(words)
+    for known in ([], ["--precision", "bf16", "--compile"]):
+        (trial,) = json.loads(bench(*words[1:], *known, "--dry-run", "--json").stdout)
+        assert (trial["method"], trial["seed"]) == ("adda", 3)
 
 
 def test_the_suite_is_the_one_that_has_the_very_shift(mini: Path) -> None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import textwrap
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -137,6 +141,137 @@ def test_a_damaged_stage_is_as_good_as_none_and_stays_to_be_looked_at(
     finished(store, tmp_path / "again", network(2))
     assert store.load("k", untouched) is not None
     assert_equal(untouched, network(2))
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "checkpoints/00000003.safetensors"])
+@pytest.mark.parametrize("content", [b"", b"{}", None])
+def test_each_file_of_a_stage_must_be_what_was_written(
+    name: str, content: bytes | None, tmp_path: Path
+) -> None:
+    store = StageStore(tmp_path / "stages")
+    finished(store, tmp_path / "work", network(0))
+    path = store.folder("k") / name
+    path.unlink() if content is None else path.write_bytes(content)
+    assert store.load("k", network(1)) is None
+    finished(store, tmp_path / "again", network(2))
+    assert store.load("k", network(1)) is not None
+
+
+@pytest.mark.parametrize("content", ["[]", "7", "{}", '{"key": "k"}', '{"key": "other"}'])
+def test_a_description_of_something_else_is_none(content: str, tmp_path: Path) -> None:
+    store = StageStore(tmp_path / "stages")
+    finished(store, tmp_path / "work", network(0))
+    (store.folder("k") / "stage.json").write_text(content)
+    assert store.load("k", network(1)) is None
+
+
+def test_a_stage_of_an_earlier_version_is_read_without_digests(tmp_path: Path) -> None:
+    store = StageStore(tmp_path / "stages")
+    finished(store, tmp_path / "work", network(0))
+    path = store.folder("k") / "stage.json"
+    meta = json.loads(path.read_text())
+    assert set(meta.pop("digests")) == {
+        *("weights.safetensors", "metrics.jsonl", "checkpoints/00000003.safetensors"),
+    }
+    path.write_text(json.dumps(meta))
+    net = network(1)
+    assert store.load("k", net) == {"key": "k", **META}
+    assert_equal(net, network(0))
+    (store.folder("k") / "metrics.jsonl").write_text('{"torn')
+    assert store.load("k", net) is None
+
+
+# ------------------------------------------------------------------ several processes
+
+TRIAL = """
+    import json, sys, time
+    from pathlib import Path
+
+    import torch
+    from torch import nn
+
+    from bench.context import Context
+    from bench.stages import StageStore
+
+    root, me, sleep = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
+
+    class Net(nn.Linear):
+        def __init__(self):
+            super().__init__(2, 2)
+
+        classify = nn.Linear.forward
+
+    ctx = Context(
+        seed=0, device=torch.device("cpu"), network=Net, workspace=root / me, budget=100,
+        store=StageStore(root / "stages"), identity="i",
+    )
+
+    def train(net):
+        (root / f"{me} trains").touch()
+        for step in ctx.steps(10):
+            time.sleep(sleep)
+            with torch.no_grad():
+                net.weight += torch.rand(())
+
+    print("ready", flush=True)
+    sys.stdin.readline()
+    with ctx.fitting():
+        net = ctx.stage("a", params={}, build=ctx.network, train=train)
+    (stage,) = ctx.stages
+    print(json.dumps({
+        "cached": stage.cached, "stage": stage.seconds, "trial": ctx.seconds,
+        "steps": ctx.steps_taken, "weight": net.weight.tolist(),
+    }))
+"""
+
+
+def start(root: Path, me: str, sleep: float) -> subprocess.Popen[str]:
+    """Start a process that waits for a line before it asks for the stage."""
+    command = [sys.executable, "-c", textwrap.dedent(TRIAL), str(root), me, str(sleep)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def go(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
+
+
+def told(process: subprocess.Popen[str]) -> dict[str, Any]:
+    out, _ = process.communicate(timeout=60)
+    found: dict[str, Any] = json.loads(out)
+    return found
+
+
+def test_of_two_processes_one_computes_a_stage_and_the_other_waits_for_it(tmp_path: Path) -> None:
+    both = [start(tmp_path, me, 0.2) for me in ("one", "other")]
+    for process in both:
+        go(process)
+    computed, loaded = sorted((told(process) for process in both), key=lambda one: one["cached"])
+    assert len(list(tmp_path.glob("* trains"))) == 1
+    assert (computed["cached"], loaded["cached"]) == (False, True)
+    assert computed["weight"] == loaded["weight"]
+    assert computed["steps"] == loaded["steps"] == 10
+    # The two seconds of waiting are charged to nobody.
+    assert loaded["stage"] == computed["stage"] > 1.5
+    assert loaded["trial"] < 1.5 * loaded["stage"]
+
+
+def test_a_stage_whose_process_dies_is_computed_by_who_waits(tmp_path: Path) -> None:
+    first, second = (start(tmp_path, me, sleep) for me, sleep in (("one", 9.0), ("other", 0.0)))
+    go(first)
+    while not (tmp_path / "one trains").exists():
+        time.sleep(0.01)
+    go(second)
+    time.sleep(0.5)
+    assert not (tmp_path / "other trains").exists()
+    first.kill()
+    assert told(second)["cached"] is False
+    first.communicate()
+    assert [path.name for path in (tmp_path / "stages").rglob("*.claim")] == []
 
 
 def test_what_a_kill_tore_is_not_kept(tmp_path: Path) -> None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import struct
-import warnings
-import zlib
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
 from bench.data import store
 from bench.data.domain import DataFile
+from bench.data.matlab import read_array
 from bench.errors import MissingDataError
 
 if TYPE_CHECKING:
@@ -36,8 +33,6 @@ _FILES: dict[Split, DataFile] = {
 
 MOST_BYTES = 2**28
 """A fifth more than the training images take; no file that unpacks to more is read."""
-
-_COMPRESSED, _BLOCK = 15, 2**16
 
 
 class SVHN:
@@ -84,39 +79,8 @@ def read_labels(content: bytes) -> Tensor:
 
 
 def _variable(content: bytes, name: str) -> Tensor:
-    from scipy.io import loadmat  # noqa: PLC0415  only SVHN needs it
-
     try:
-        _check_sizes(content)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of scipy, about what else is in the file
-            found = loadmat(io.BytesIO(content), variable_names=[name])[name]
-        return torch.from_numpy(found)
-    except Exception as error:  # of any class: scipy's readers promise none
-        said = str(error) or type(error).__name__
-        message = f"This is no MATLAB file with a variable {name} ({said}). Get the original file."
+        return torch.from_numpy(read_array(content, name, MOST_BYTES))
+    except ValueError as error:
+        message = f"This is no MATLAB file with a variable {name} ({error}). Get the original file."
         raise MissingDataError(message) from error
-
-
-def _check_sizes(content: bytes) -> None:
-    """Raise ValueError if an element of a MATLAB file is longer than it or inflates to too much.
-
-    After 128 bytes of header comes element after element: a type and a length, 32 bits each, and
-    as many bytes (MathWorks, "MAT-File Format", version 5).
-    """
-    place = 128
-    order = ">" if content[126:128] == b"MI" else "<"
-    while place < len(content):
-        kind, length = struct.unpack_from(f"{order}II", content, place)
-        place += 8
-        if length > len(content) - place:
-            raise ValueError("it is truncated")
-        if kind == _COMPRESSED:
-            inflate, unpacked = zlib.decompressobj(), 0
-            for start in range(place, place + length, _BLOCK):
-                unpacked += len(
-                    inflate.decompress(content[start : min(start + _BLOCK, place + length)])
-                )
-                if unpacked > MOST_BYTES:
-                    raise ValueError(f"it unpacks to more than {MOST_BYTES:,} bytes")
-        place += length

@@ -2,7 +2,7 @@
 
 An executor is one function in a file of its own, named in `EXECUTORS`::
 
-    def run(request: Request, order: Order, progress: Progress) -> Iterator[Outcome]
+    def run(request: Request, order: Order, progress: Progress) -> Generator[Outcome]
 
 It takes jobs from `order`, has each done by a `bench.executors.worker.Worker` wherever it likes,
 tells `order` what has ended, and yields what came of each. Two rules: a mistake of the user's or
@@ -20,7 +20,7 @@ from bench.errors import BenchError, unknown
 from bench.world import size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from bench.executors.order import Order
     from bench.progress import Progress
@@ -41,7 +41,7 @@ EXECUTORS = {
 class Executor(Protocol):
     """Has jobs done, and yields what came of each, in the order in which they end."""
 
-    def __call__(self, request: Request, order: Order, progress: Progress) -> Iterator[Outcome]:
+    def __call__(self, request: Request, order: Order, progress: Progress) -> Generator[Outcome]:
         """Run all jobs of `order`.
 
         Raises:

@@ -7,6 +7,7 @@ these are free, and again elsewhere if its machine dies: the trial then goes on 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from dataclasses import replace
 from functools import cache
@@ -19,19 +20,19 @@ from bench.errors import BenchError
 from bench.executors.lost import lost
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from bench.executors import Outcome
     from bench.executors.order import Job, Order
+    from bench.executors.worker import Worker
     from bench.progress import Progress
     from bench.request import Request
-    from bench.executors.worker import Worker
 
 RETRIES = 5
 """How often Ray starts a trial again whose machine or process died."""
 
 
-def run(request: Request, order: Order, progress: Progress) -> Iterator[Outcome]:
+def run(request: Request, order: Order, progress: Progress) -> Generator[Outcome]:
     """Run all jobs on the cluster at ``request.address``. See `bench.executors.Executor`."""
     with _cluster(request.address):
         request = _for_elsewhere(request)
@@ -42,15 +43,15 @@ def run(request: Request, order: Order, progress: Progress) -> Iterator[Outcome]
             # A mistake of the user's is no reason to try again.
             retry_exceptions=False,
         )
-        running: dict[ray.ObjectRef[Outcome], Job] = {}
+        running: dict[ray.ObjectRef[Any], Job] = {}
         try:
             with progress.following(request.runs / "locks", request.command):
                 while len(order) or running:
                     while job := order.take():
-                        running[task.remote(request, job, os.getcwd())] = job
+                        running[task.remote(request, job, Path.cwd())] = job
                     (reference,), _ = ray.wait(list(running), num_returns=1)
                     job = running.pop(reference)
-                    outcome = _outcome(reference, job, request)
+                    outcome = _outcome(reference, job, request, progress)
                     order.ended(job)
                     yield outcome
         except BaseException:
@@ -60,14 +61,18 @@ def run(request: Request, order: Order, progress: Progress) -> Iterator[Outcome]
             raise
 
 
-def _outcome(reference: Any, job: Job, request: Request) -> Outcome:  # noqa: ANN401
+def _outcome(
+    reference: ray.ObjectRef[Any], job: Job, request: Request, progress: Progress
+) -> Outcome:
     try:
-        outcome: Outcome = ray.get(reference)
+        outcome, notes = ray.get(reference)
     except ray.exceptions.RayTaskError as error:
         raise error.cause from None
     except ray.exceptions.RayError as error:
         reason = str(error).strip().splitlines()[0]
         return lost(job, request.runs, None, f"{type(error).__name__}: {reason}")
+    for note in notes:
+        progress.note(job, note)
     return outcome
 
 
@@ -76,7 +81,7 @@ def _cluster(address: str | None) -> Iterator[None]:
     """Connect to a cluster, or start one of this machine alone; let go of it at the end."""
     try:
         # Trials print little; and what a method prints is for its author, on the machine.
-        ray.init(address=address, log_to_driver=False, logging_level="error")
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise BenchError(
@@ -95,19 +100,22 @@ def _for_elsewhere(request: Request) -> Request:
     gpus = request.gpus
     if gpus is None:
         gpus = 1 if there and request.device in ("auto", "cuda") else 0
-    paths = {
-        name: Path(getattr(request, name)).absolute()
-        for name in ("data", "runs", "out", "cache")
-        if getattr(request, name) is not None
-    }
-    params = tuple(path.absolute() for path in request.params)
-    return replace(request, threads=request.threads or 1, gpus=gpus, params=params, **paths)
+    return replace(
+        request,
+        threads=request.threads or 1,
+        gpus=gpus,
+        data=request.data.absolute(),
+        runs=request.runs.absolute(),
+        cache=None if request.cache is None else request.cache.absolute(),
+        params=tuple(path.absolute() for path in request.params),
+    )
 
 
-def _work(request: Request, job: Job, folder: str) -> Outcome:
+def _work(request: Request, job: Job, folder: Path) -> tuple[Outcome, list[str]]:
     """Do a job in a process of Ray's; `folder` is where relative names of files begin."""
     os.chdir(folder)
-    return _worker(request).run(job)
+    notes: list[str] = []
+    return _worker(request).run(job, on_note=notes.append), notes
 
 
 @cache

@@ -21,7 +21,7 @@ from bench.errors import BenchError
 from bench.executors.lost import lost
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
     from multiprocessing.connection import Connection
 
     from bench.executors import Outcome
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 GRACE = 60
 """Seconds that an interrupted process has to write how far it came."""
 
-BEGUN, ENDED, FAILED = "begun", "ended", "failed"
+BEGUN, NOTED, ENDED, FAILED = "begun", "noted", "ended", "failed"
 """What a process sends: (kind, content)."""
 
 
-def run(request: Request, order: Order, progress: Progress) -> Iterator[Outcome]:
+def run(request: Request, order: Order, progress: Progress) -> Generator[Outcome]:
     """Run all jobs in ``request.jobs`` processes. See `bench.executors.Executor`."""
     request = replace(request, threads=request.threads or threads_each(request.jobs))
     count = min(request.jobs, len(order))
@@ -46,7 +46,7 @@ def run(request: Request, order: Order, progress: Progress) -> Iterator[Outcome]
             while len(order) or any(member.job for member in members):
                 _hand_out(members, order)
                 for member in _ready(members):
-                    outcome = member.answer()
+                    outcome = member.answer(progress)
                     if outcome is not None:
                         order.ended(member.free())
                         yield outcome
@@ -83,7 +83,7 @@ def _hand_out(members: list[_Member], order: Order) -> None:
 def _ready(members: list[_Member]) -> list[_Member]:
     """Wait until some process has sent something, or died."""
     pipes = {member.pipe: member for member in members if member.job}
-    return [pipes[pipe] for pipe in connection.wait(list(pipes)) if pipe in pipes]  # type: ignore[index]
+    return [pipes[pipe] for pipe in connection.wait(list(pipes)) if pipe in pipes]
 
 
 class _Member:
@@ -109,8 +109,8 @@ class _Member:
         with contextlib.suppress(OSError):  # died meanwhile; `answer` will notice
             self.pipe.send(job)
 
-    def answer(self) -> Outcome | None:
-        """Return what came of its job, or None if it is still at it.
+    def answer(self, progress: Progress) -> Outcome | None:
+        """Return what came of its job, or None if it is still at it; pass on what it says.
 
         Raises:
             BenchError: what the process ran into would meet every trial.
@@ -122,6 +122,9 @@ class _Member:
             return self._died()
         if kind == BEGUN:
             self._run_id = content
+            return None
+        if kind == NOTED and self.job is not None:
+            progress.note(self.job, content)
             return None
         if kind == FAILED:
             raise content
@@ -193,7 +196,11 @@ def _serve(pipe: Connection, request: Request, number: int) -> None:
 
         worker = Worker(request)
         while job := pipe.recv():
-            outcome = worker.run(job, on_begin=lambda run_id: pipe.send((BEGUN, run_id)))
+            outcome = worker.run(
+                job,
+                on_begin=lambda run_id: pipe.send((BEGUN, run_id)),
+                on_note=lambda note: pipe.send((NOTED, note)),
+            )
             pipe.send((ENDED, outcome))
     except (KeyboardInterrupt, EOFError, BrokenPipeError):
         pass

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 from bench import loggers, plugins
 from bench.groups import scores
+from bench.reuse import explained
 from bench.run import finished_run, run_trial
 from bench.stored import Run
 from bench.trials import Materials, choose_device, make_trial, own_threads, resolved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
     from bench.executors import Outcome
     from bench.executors.order import Job
     from bench.material import Material
@@ -45,6 +47,7 @@ class Worker:
         job: Job,
         *,
         on_begin: Callable[[str], None] = _ignore,
+        on_note: Callable[[str], None] = _ignore,
         on_step: Callable[[str, int, int], None] = _ignore,
     ) -> Outcome:
         """Return what came of a job.
@@ -52,6 +55,7 @@ class Worker:
         Args:
             job: of the request's.
             on_begin: called with the run's id before anything is done for it.
+            on_note: called with a sentence on why a run of before is not the one asked for.
             on_step: called with (stage, steps done, steps in all) while it trains.
 
         Raises:
@@ -67,7 +71,11 @@ class Worker:
         folder = self._request.runs / trial.config.run_id
         on_begin(folder.name)
         with loggers.Log(self._request.log, folder) as log:
-            record = finished_run(folder) or self._train(trial, material, on_step, log)
+            record = finished_run(folder)
+            if record is None:
+                if note := explained(trial.config, self._request.runs):
+                    on_note(note)
+                record = self._train(trial, material, on_step, log)
             outcome = self._outcome(job, record)
             log.finish(record["steps"], outcome["metrics"], self._request.rule)
         return outcome

@@ -101,6 +101,7 @@ def main() -> int:
     found: dict[tuple[str, bool], list[dict[str, tuple[float, float]]]] = {k: [] for k in kinds}
     for _, kind in product(range(asked.rounds), kinds):
         found[kind].append(measure(task, kind[0], compiled=kind[1]))
+        print(*kind, found[kind][-1], flush=True)
     print(f"{shift.name}, {asked.threads} threads, torch {torch.__version__}")
     for (precision, compiled), stage in product(kinds, STEPS):
         rounds = [each[stage] for each in found[precision, compiled]]

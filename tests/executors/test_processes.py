@@ -162,7 +162,7 @@ def command(unruly: Path) -> Iterator[subprocess.Popen[str]]:
         stderr=subprocess.PIPE,
         text=True,
         # A shell in the background lets its commands ignore Ctrl-C.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
         start_new_session=True,
     )
     until = time.monotonic() + WAIT
@@ -209,9 +209,7 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
-def test_no_process_outlives_a_killed_command(
-    command: subprocess.Popen[str], unruly: Path
-) -> None:
+def test_no_process_outlives_a_killed_command(command: subprocess.Popen[str], unruly: Path) -> None:
     command.kill()
     assert gone(workers(unruly))
 

@@ -76,7 +76,17 @@ class Cluster:
 
     def bench(self, runs: Path, *options: str) -> subprocess.Popen[str]:
         """Start `bench run` on it."""
-        arguments = ["--suite", TOY, "--preset", "smoke", "--seeds", "2", "--threads", "1", "--json"]
+        arguments = [
+            "--suite",
+            TOY,
+            "--preset",
+            "smoke",
+            "--seeds",
+            "2",
+            "--threads",
+            "1",
+            "--json",
+        ]
         arguments += ["--executor", "ray", "--address", self.address, "--runs", str(runs)]
         return subprocess.Popen(
             [sys.executable, "-m", "bench", "run", *arguments, *options],

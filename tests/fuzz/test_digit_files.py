@@ -18,11 +18,13 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 from near_misses import MEBIBYTE, REFUSED, fuzzed, outcome, spoiled
-from scipy.io import savemat
+from scipy.io import loadmat, savemat
 
 from bench.data import store
 from bench.data.domain import DataFile
+from bench.data.matlab import read_array
 from bench.data.mnist import read_idx
 from bench.data.svhn import read_images, read_labels
 from bench.data.usps import read_svmlight
@@ -246,6 +248,29 @@ def test_svhn(content: bytes, images: bool) -> None:  # noqa: FBT001
         assert found.numel() <= len(content) * 1100  # zlib packs a thousand to one, and no more
     else:
         assert 0 <= int(found.min()) <= int(found.max()) <= 9
+
+
+@fuzzed
+@given(
+    array=arrays(
+        st.sampled_from(
+            [
+                np.dtype(kind)
+                for kind in ("u1", "i1", "u2", "i2", "u4", "i4", "i8", "u8", "f4", "f8")
+            ]
+        ),
+        array_shapes(min_dims=2, max_dims=4, max_side=5),
+    ),
+    compressed=st.booleans(),
+    name=st.sampled_from(("X", "y", "a_name_of_many_letters")),
+)
+def test_sound_matrices_are_scipys(array: np.ndarray, compressed: bool, name: str) -> None:  # noqa: FBT001
+    content = mat(compressed=compressed, before=np.ones(3), **{name: array})
+    theirs = loadmat(io.BytesIO(content))[name]
+    ours = outcome("MAT", lambda: read_array(content, name, 2**20))
+    assert ours is not REFUSED
+    assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape)
+    assert ours.tobytes() == theirs.tobytes()
 
 
 @pytest.mark.parametrize("packed", [False, True])
