@@ -81,11 +81,14 @@ class Claim:
 
     Example::
 
-        with Claim(runs / "locks" / f"{run_id}.lock", {"run": run_id}) as claim:
-            ...
-            claim.progress("source", 10, 100)
-            ...
-            claim.check()  # then write what was found
+        >>> import tempfile
+        >>> locks = Path(tempfile.mkdtemp())
+        >>> with Claim(locks / "adda-a2b-0.lock", {"command": "mine"}) as claim:
+        ...     claim.progress("source", 10, 100)
+        ...     [seen] = claims(locks)
+        ...     claim.check()  # before what was found is written
+        >>> seen.name, seen.about, seen.alive
+        ('adda-a2b-0', {'command': 'mine'}, True)
     """
 
     def __init__(
@@ -132,12 +135,14 @@ class Claim:
 
     def __exit__(self, *_: object) -> None:
         """Give it up."""
-        self._over.set()
-        self._beating.join()
-        with contextlib.suppress(OSError):
-            if self._owner() == self._token:
-                self._path.unlink()
-        self._lock.release()
+        try:
+            self._over.set()
+            self._beating.join()
+            with contextlib.suppress(OSError):
+                if self._owner() == self._token:
+                    self._path.unlink()
+        finally:
+            self._lock.release()
 
     def progress(self, stage: str, done: int, total: int) -> None:
         """Let the next sign of life say how far it is. Raises ClaimLostError as `check` does."""
@@ -182,6 +187,7 @@ class Claim:
                 return
 
     def _put(self, *, new: bool) -> None:
+        # Not forced to the disk: after a loss of power no owner is alive, and no claim is needed.
         if not new:
             write_text(self._path, self._text())
             return

@@ -289,6 +289,7 @@ def test_a_lost_gpu_ends_the_sweep_and_keeps_the_work(methods: Path) -> None:
     assert content["status"] == "interrupted"
     assert content["error"].startswith("the GPU was lost (CUDA error: unspecified launch failure)")
     assert len(list(runs.glob("*/run.json"))) == 1
+    assert list((runs / content["run_id"]).glob("work/*/loop-0.pt"))
     (methods.parent / "calm").touch()
     again = run(methods, "Lost")
     assert again["status"] == "done"

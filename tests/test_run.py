@@ -308,27 +308,37 @@ def test_a_run_says_who_runs_it_and_how_far_it_is(
     assert claims(tmp_path / "locks") == []
 
 
-def test_a_run_that_another_machine_took_over_writes_no_record_and_takes_the_others(
-    again: Callable[..., dict[str, Any]], finished: dict[str, Path], tmp_path: Path
+@pytest.mark.parametrize("at", [12, 30])
+def test_a_run_that_another_machine_took_over_writes_nothing_and_takes_what_that_one_finds(
+    at: int,
+    again: Callable[..., dict[str, Any]],
+    finished: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """It notices while it trains, or when training has ended and results are to be written."""
+    monkeypatch.setattr("bench.run.Claim", partial(Claim, beat=0.05, patience=1000.0))
     folder = tmp_path / finished["source-only"].name
-    took = []
+    left: list[set[str]] = []
 
     def take(_: str, done: int, __: int) -> None:
-        if done == 12 and not took:
-            took.append(stolen(tmp_path / "locks"))
+        if done == at:
+            claim = stolen(tmp_path / "locks")
 
             def finish() -> None:
-                shutil.copytree(finished["source-only"], folder, dirs_exist_ok=True)
-                took[0].unlink()
+                left.append(files(folder))
+                shutil.rmtree(folder)
+                shutil.copytree(finished["source-only"], folder)
+                claim.unlink()
 
-            threading.Timer(0.2, finish).start()
-        if took:
+            threading.Timer(1.0, finish).start()
+        if done >= at:
             time.sleep(0.02)
 
     before = record(finished["source-only"])
     assert again(take) == before
     assert record(folder) == before
+    assert {path.partition("/")[0] for path in left[0]} == {"run.json", "work"}
 
 
 def test_a_run_that_was_taken_over_and_given_up_goes_on(

@@ -191,7 +191,7 @@ def test_programs_are_started_with_lists_and_by_the_harness_alone() -> None:
         )
     ]
     assert set(who) <= {"environment.py"}
-    assert "shell" not in (ROOT / "bench/environment.py").read_text(encoding="utf-8")
+    assert "shell=" not in (ROOT / "bench/environment.py").read_text(encoding="utf-8")
 
 
 def test_everything_that_is_downloaded_has_a_checksum() -> None:

@@ -127,6 +127,18 @@ def test_torn_outputs_are_named_or_are_what_they_were(
             assert np.array_equal(getattr(seen, part), getattr(expected[step], part))
 
 
+def test_matrices_of_other_checkpoints_than_the_record_has_are_none(
+    copies: Callable[[str, Damage], Path],
+) -> None:
+    folder = copies("confusion.npz", ("truncated", 1.0, b""))
+    assert finished_run(folder) is not None
+    with np.load(folder / "confusion.npz") as file:
+        arrays = {name: file[name] for name in file}
+    assert arrays.pop("checkpoint-00000002") is not None
+    np.savez(folder / "confusion.npz", **arrays)
+    assert finished_run(folder) is None
+
+
 def network(value: float) -> nn.Linear:
     net = nn.Linear(40, 5)
     for parameter in net.parameters():

@@ -14,15 +14,21 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
 from bench import world
+from bench.context import Context
 from bench.errors import BenchError
 from bench.executors import name_of
 from bench.request import Request
+from bench.stages import StageStore
 from bench.step import Step
 from bench.sweep import sweep
 from bench.task import Images, LabeledImages
 from bench.world import Alone
+from cycada.feature_stage import Feature, adapt_features
+from cycada.pixel_stage import Pixel
+from cycada.semantics import Semantics
 
 PLUGINS = Path(__file__).parent / "plugins"
 
@@ -221,3 +227,70 @@ def test_launched_processes_start_no_others(monkeypatch: pytest.MonkeyPatch) -> 
     for asked in (Request(jobs=2), Request(executor="ray")):
         with pytest.raises(BenchError, match="2 processes were launched for each trial"):
             name_of(asked)
+
+
+# ------------------------------------------------------------------ what steers a method
+
+
+class Agreed(Context):
+    """A harness whose processes agree on one number, whatever this one found."""
+
+    agreed = 0.0
+
+    def mean(self, value: float) -> float:
+        assert 0 <= value < 1_000
+        return self.agreed
+
+
+class Linear(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(4, 3)
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        return x.flatten(1)
+
+    def classify(self, f: torch.Tensor) -> torch.Tensor:
+        return self.head(f)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.classify(self.features(x))
+
+
+def agreed(folder: Path, value: float) -> Agreed:
+    ctx = Agreed(
+        seed=0,
+        device=torch.device("cpu"),
+        network=Linear,
+        workspace=folder / "work",
+        store=StageStore(folder / "stages"),
+        identity="identity",
+        budget=1_000,
+    )
+    ctx.agreed = value
+    return ctx
+
+
+@pytest.mark.parametrize(("value", "opens"), [(0.0, 0.0), (1.0, 1.0)])
+def test_the_gate_opens_by_the_accuracy_on_the_whole_batch(
+    value: float, opens: float, tmp_path: Path
+) -> None:
+    ctx, how = agreed(tmp_path, value), Feature(max_steps=2, batch=8, hidden=4, gate=0.5)
+    pixels = torch.randint(0, 256, (16, 1, 2, 2), dtype=torch.uint8)
+    source = LabeledImages(pixels, torch.arange(16) % 3, "source")
+    adapt_features(Linear(), Linear(), source, source.images(), how, ctx)
+    lines = [json.loads(line) for line in ctx.unstaged_log]
+    assert [line["gate_open"] for line in lines] == [opens] * 2
+    assert [line["discriminator_accuracy"] for line in lines] == [value] * 2
+
+
+@pytest.mark.parametrize(("value", "ready"), [(1.5, False), (0.5, True)])
+def test_the_semantic_loss_sets_in_by_the_loss_on_the_whole_batch(
+    value: float,
+    ready: bool,  # noqa: FBT001
+    tmp_path: Path,
+) -> None:
+    semantics = Semantics(Pixel(semantic="released"), Linear(), agreed(tmp_path, value))
+    x = torch.randn(6, 1, 2, 2)
+    terms = semantics.losses(x, torch.arange(6) % 3, x, x, x, (2, 2))
+    assert ("semantic_s" in terms) == ready

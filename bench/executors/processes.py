@@ -187,8 +187,7 @@ def _how(code: int | None) -> str:
 def _serve(pipe: Connection, request: Request, number: int) -> None:
     """Do the jobs that come through a pipe, until None comes."""
     _end_with_parent()
-    for stop in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(stop, _interrupted)
+    _on_stop(_interrupted)
     try:
         if request.device in ("auto", "cuda"):
             _take_gpu(number)
@@ -208,6 +207,8 @@ def _serve(pipe: Connection, request: Request, number: int) -> None:
         _send_failure(pipe, error)
     except Exception:  # noqa: BLE001  it is raised where a user can see it
         _send_failure(pipe, RuntimeError(traceback.format_exc()))
+    finally:
+        _on_stop(signal.SIG_IGN)  # it ends anyhow
 
 
 def _send_failure(pipe: Connection, error: Exception) -> None:
@@ -225,9 +226,13 @@ def _take_gpu(number: int) -> None:
 
 def _interrupted(*_: Any) -> None:  # noqa: ANN401
     """Stop, once: the terminal and the command may both say so, and the record is being written."""
-    for stop in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(stop, signal.SIG_IGN)
+    _on_stop(signal.SIG_IGN)
     raise KeyboardInterrupt
+
+
+def _on_stop(handler: Any) -> None:  # noqa: ANN401
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handler)
 
 
 def _end_with_parent() -> None:

@@ -1,8 +1,8 @@
 """Steps a second of the `fast` source and pixel stages: float32, bf16, and both compiled.
 
 Every arithmetic trains the same stages of CyCADA on printed2handwritten, with the same seed and
-batches. The first steps, in which torch.compile makes its kernels, are timed apart. The rounds
-go through all of them in turn, so that what else the machine does meets all alike.
+batches. The first steps, in which torch.compile makes its kernels, are timed apart. Seconds are of
+the process' CPU time, which on one thread is what a machine that does nothing else would take.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def measure(task: Task, precision: str, *, compiled: bool) -> dict[str, tuple[fl
     marks: dict[str, dict[int, float]] = {}
 
     def look(stage: str, done: int, _: int) -> None:
-        marks.setdefault(stage, {})[done] = time.perf_counter()
+        marks.setdefault(stage, {})[done] = time.process_time()
 
     with tempfile.TemporaryDirectory() as folder:
         context = Context(
@@ -64,14 +64,14 @@ def measure(task: Task, precision: str, *, compiled: bool) -> dict[str, tuple[fl
         )
         began = {}
         with context.fitting():
-            began["source"] = time.perf_counter()
+            began["source"] = time.process_time()
             f_s = context.stage(
                 "source",
                 params=method.source,
                 build=context.network,
                 train=lambda net: train_classifier(net, task.source, method.source, context),
             )
-            began["translator"] = time.perf_counter()
+            began["translator"] = time.process_time()
             context.stage(
                 "translator",
                 params=pixel,

@@ -8,6 +8,7 @@ the right answer is, from a slow reader of its own.
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import os
 import string
@@ -201,22 +202,22 @@ def _bend(document: Any, draw: st.DrawFn) -> Any:
     places = list(_places(document))
     path = draw(st.sampled_from(places))
     if not path:
-        return draw(ODD) if draw(st.integers(0, 5)) == 0 else document
+        return copy.deepcopy(draw(ODD)) if draw(st.integers(0, 5)) == 0 else document
     holder = document
     for step in path[:-1]:
         holder = holder[step]
     match draw(st.sampled_from(("replace", "replace", "replace", "remove", "add"))):
         case "replace":
-            holder[path[-1]] = draw(ODD)
+            holder[path[-1]] = copy.deepcopy(draw(ODD))
         case "remove":
             del holder[path[-1]]
         case "add" if isinstance(holder, dict):
             name = st.text(string.printable, max_size=5)
             holder[
                 draw(st.sampled_from((str(path[-1]) + " ", "0" + str(path[-1]), "", "-1")) | name)
-            ] = holder[path[-1]] if draw(st.booleans()) else draw(ODD)
+            ] = holder[path[-1]] if draw(st.booleans()) else copy.deepcopy(draw(ODD))
         case "add":
-            holder.append(draw(ODD))
+            holder.append(copy.deepcopy(draw(ODD)))
     return document
 
 
@@ -239,3 +240,19 @@ def documents(sound: Any) -> st.SearchStrategy[bytes]:
 def same(one: object, other: object) -> bool:
     """Compare as JSON does: 1, 1.0 and true are three values, and NaN is itself."""
     return repr(one) == repr(other)
+
+
+def strict_json(text: bytes) -> Any:
+    """Return the JSON value of a text as RFC 8259 has it, in 64 bits; `REFUSED` if it is none."""
+
+    def refuse(name: str) -> Any:
+        raise ValueError(name)
+
+    def whole(digits: str) -> int | float:
+        number = int(digits)
+        return number if -(2**63) <= number < 2**64 else float(digits)
+
+    try:
+        return json.loads(text.decode("utf-8"), parse_constant=refuse, parse_int=whole)
+    except (ValueError, RecursionError):
+        return REFUSED

@@ -59,6 +59,7 @@ def slow_idx(content: bytes) -> list[int] | None:
     )
 )
 @example(content=idx(2**16, 2**16, 2**16, 2**16))  # 2^64 values, which is none in 64 bits
+@example(content=idx(34_724, 27_905, 49_477, 384_773, values=b"four"))  # 2^64 + 4
 @example(content=idx(0, 2**32 - 1, 2**32 - 1))
 @example(content=idx(10**9, 28, 28, values=bytes(28 * 28)))
 @example(content=idx())
@@ -279,6 +280,14 @@ def test_sound_pictures_are_read(packed: bool) -> None:  # noqa: FBT001
     found = outcome("MAT", lambda: (read_images(content), read_labels(content)))
     assert np.array_equal(found[0].numpy(), PICTURES.transpose(3, 2, 0, 1))
     assert found[1].tolist() == [0, 3]
+
+
+def test_compressed_pictures_without_their_checksum_are_refused() -> None:
+    packed = MATS[0]
+    length = int.from_bytes(packed[132:136], "little")
+    cut = packed[:132] + struct.pack("<I", length - 4) + packed[136 : 136 + length - 4]
+    assert outcome("MAT", lambda: read_images(packed)) is not REFUSED
+    assert outcome("MAT", lambda: read_images(cut)) is REFUSED
 
 
 def bomb(size: int) -> bytes:

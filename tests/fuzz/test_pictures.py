@@ -168,6 +168,7 @@ BIG = png(header(2**13, 2**13, 8, 0), pixels(bytes(2**13)))
 TWICE = png(header(2, 1, 8, 0), header(2**15, 2**15, 8, 0), pixels(b"\0\1\2"))
 SMALLER = png(header(2, 2, 8, 0), header(1, 1, 8, 0), pixels(b"\0\1\2\0\3\4"))
 FEWER = png(header(2, 2, 8, 0), pixels(b"\0\1\2"))
+OTHER = png(header(2, 1, 8, 0), header(2, 1, 8, 2), pixels(bytes(range(7))))
 NO_HEADER = HEAD + struct.pack(">I", 8) + b"IHDR" + bytes(8) + chunk(b"IEND", b"")
 
 
@@ -177,6 +178,7 @@ NO_HEADER = HEAD + struct.pack(">I", 8) + b"IHDR" + bytes(8) + chunk(b"IEND", b"
 @example(content=TWICE, domain=Cityscapes())
 @example(content=SMALLER, domain=Cityscapes())
 @example(content=FEWER, domain=CamVid())
+@example(content=OTHER, domain=CamVid())
 @example(content=png(header(2, 2, 16, 2), pixels(b"\0" + bytes([0, 1] * 6))), domain=SYNTHIA())
 @example(
     content=png(header(2, 1, 16, 2), header(2**15, 2**15, 16, 2), pixels(b"\0")), domain=SYNTHIA()

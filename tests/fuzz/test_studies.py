@@ -85,7 +85,7 @@ def test_a_damaged_journal(data: st.DataObject, tmp_path_factory: pytest.TempPat
     path = tmp_path_factory.mktemp("journal") / "study.log"
     path.write_bytes(content)
     found = outcome(
-        "journals", lambda: counted(open_study("mine", f"journal:{path}", ASKED, NONE)), path
+        "journals", lambda: counted(open_study("mine", f"journal:{path}", ASKED, NONE)), "study"
     )
     if found is REFUSED:
         return

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
-from near_misses import MEBIBYTE, REFUSED, documents, fuzzed, outcome, spoiled
+from near_misses import MEBIBYTE, REFUSED, documents, fuzzed, outcome, same, spoiled, strict_json
 from safetensors.numpy import save as numpy_safetensors
 from torch import nn
 
@@ -252,7 +252,9 @@ def test_a_stage_of_the_cache_is_used_as_it_is_or_computed_again(
     trained.clear()
     lines.clear()
     net = outcome("stages", lambda: run("second"))
-    assert net is not REFUSED
+    if net is REFUSED:
+        assert json.loads(about)["steps"] > 100  # the budget
+        return
     if trained:
         assert all((value == 1).all() for value in net.parameters())
         assert not lines
@@ -479,8 +481,7 @@ def test_a_log_with_a_torn_tail(content: bytes, tmp_path: Path) -> None:
     path.write_bytes(content)
     found = outcome("metrics.jsonl", lambda: read_metrics(tmp_path), path)
     if found is not REFUSED:
-        lines = content.decode().split("\n")[:-1]
-        assert repr(found) == repr([json.loads(line) for line in lines]) or "e" in content.decode()
+        assert same(found, [strict_json(line) for line in content.split(b"\n")[:-1]])
         assert all(isinstance(line, dict) for line in found)
 
 
