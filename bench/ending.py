@@ -20,6 +20,7 @@ from bench.errors import (
     PrunedError,
 )
 from bench.faults import fault_of
+from bench.printable import printable
 from bench.records import append_metrics, write_run
 
 if TYPE_CHECKING:
@@ -107,7 +108,8 @@ def _close(attempt: Attempt, status: str, error: str | None = None, *, keep: boo
     ]
     record |= {
         "status": status,
-        "error": error,
+        # A file's name may be no text, and the record must stay readable.
+        "error": None if error is None else printable(error, "\n"),
         "events": context.events,
         "nondeterministic": context.nondeterministic,
         "steps": context.steps_taken,

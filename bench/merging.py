@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.arrivals import CONFLICT, EQUAL, KEPT, LEFT_OUT, NEW, REPLACED, Arrival, absent
@@ -15,7 +16,6 @@ from bench.records import read_confusions, read_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from bench.records import Record
 
@@ -97,11 +97,12 @@ def _check_unchanged(theirs: Path, before: Record) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy a folder's content, but for what killed writers left; a link's content, not the link."""
-    ignored = shutil.ignore_patterns(".*")
-    shutil.copytree(
-        source, target, ignore=ignored, ignore_dangling_symlinks=True, dirs_exist_ok=True
-    )
+    """Copy a folder's content, but for what killed writers left, and links: runs have none."""
+
+    def left_out(folder: str, names: list[str]) -> list[str]:
+        return [n for n in names if n.startswith(".") or Path(folder, n).is_symlink()]
+
+    shutil.copytree(source, target, ignore=left_out, dirs_exist_ok=True)
 
 
 def _decided(theirs: Path, ours: Path) -> Arrival:

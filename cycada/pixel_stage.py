@@ -19,6 +19,8 @@ from cycada.semantics import Semantics
 from cycada.translator import resize
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor
 
     from bench.api import Context, Task
@@ -188,10 +190,7 @@ def train_translator(
             _follow(translator, trained, decay)
         if step.index % 50 == 0:
             ctx.log(**{name: loss.item() for name, loss in losses.items()})
-        if step.index and step.index % 50 == 0:  # untrained is not collapsed
-            _check_spread(ctx, "target", fake_t, x_s)
-            if fake_s is not None:
-                _check_spread(ctx, "source", fake_s, x_t)
+            _check_spread(ctx, step.index, {"target": (fake_t, x_s), "source": (fake_s, x_t)})
 
 
 def _reconstructions(
@@ -216,14 +215,24 @@ def _reconstructions(
 
 
 @torch.no_grad()
-def _check_spread(ctx: Context, to: str, fake: Tensor, real: Tensor) -> None:
-    """Warn of a generator that makes nearly one image of all: that collapsed (Goodfellow 2016)."""
-    if len(real) > 1 and spread(fake) < COLLAPSED * spread(real):
-        ctx.warn(
-            "collapsed generator",
-            f"translations to the {to} are all alike: they differ by less than {COLLAPSED:.0%} of"
-            " what their originals do",
-        )
+def _check_spread(
+    ctx: Context, step: int, translations: Mapping[str, tuple[Tensor | None, Tensor]]
+) -> None:
+    """Warn of a generator that makes nearly one image of all: that collapsed (Goodfellow 2016).
+
+    Args:
+        ctx: the trial's harness.
+        step: of the loop; at 0 a generator is untrained, and not collapsed.
+        translations: by domain, images (b, c, h, w) translated to it, and their originals.
+    """
+    for to, (fake, real) in translations.items():
+        alike = fake is not None and spread(fake) < COLLAPSED * spread(real)
+        if step and len(real) > 1 and alike:
+            ctx.warn(
+                "collapsed generator",
+                f"translations to the {to} are all alike: they differ by less than"
+                f" {COLLAPSED:.0%} of what their originals do",
+            )
 
 
 def spread(images: Tensor) -> float:

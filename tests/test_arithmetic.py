@@ -20,6 +20,7 @@ from bench.context import Context
 from bench.errors import BenchError
 from bench.modes import in_float32
 from bench.request import Request
+from bench.schema import check
 from bench.stages import StageStore
 from bench.sweep import sweep
 from bench.task import Images, LabeledImages
@@ -354,6 +355,16 @@ def test_a_record_and_a_table_say_in_what_a_trial_trained(tmp_path: Path) -> Non
     assert rough["stages"][0]["key"] != usual["stages"][0]["key"]
     headings = [line for line in table.splitlines() if line.startswith("## ")]
     assert [heading.endswith("trained in bf16") for heading in headings] == [True, False]
+
+
+@pytest.mark.parametrize("wrong", [{"compile": "yes"}, {"processes": 1.5}, {"processes": True}])
+def test_a_record_of_another_kind_of_arithmetic_is_refused(
+    wrong: dict[str, Any], tmp_path: Path
+) -> None:
+    record, _ = run(tmp_path)
+    check(dict(record), "here")
+    with pytest.raises(BenchError, match=r"here: config.compile or config.processes is malformed"):
+        check({**record, "config": record["config"] | wrong}, "here")
 
 
 def test_an_unknown_precision_is_named(tmp_path: Path) -> None:

@@ -207,3 +207,18 @@ def test_folders_that_cannot_be_merged(tmp_path: Path) -> None:
         result = bench("runs", "merge", source, "--runs", runs)
         assert result.exit_code == 2
         assert said in result.stderr
+
+
+def test_links_are_left_where_they_are(tmp_path: Path) -> None:
+    """A stranger's folder must not pull files of this machine into ours."""
+    source, runs = runs_folder(tmp_path / "a", "done"), tmp_path / "b"
+    (folder,) = (path.parent for path in source.glob("*/run.json"))
+    (tmp_path / "secret").write_text("mine")
+    (folder / "figures").mkdir(exist_ok=True)
+    (folder / "figures" / "picture.png").symlink_to(tmp_path / "secret")
+    (folder / "outside").symlink_to(tmp_path)
+    result = bench("runs", "merge", source, "--runs", runs, "--yes")
+    assert result.exit_code == 0, result.output
+    assert (runs / folder.name / "figures").is_dir()
+    assert not list(runs.rglob("picture.png"))
+    assert not (runs / folder.name / "outside").exists()
