@@ -109,23 +109,23 @@ def test_serial(undisturbed: Path, capsys: pytest.CaptureFixture[str]) -> None:
         stderr=subprocess.DEVNULL,
         text=True,
     )
-    assert driver.stdin is not None
-    assert driver.stdout is not None
-    stdin, stdout = driver.stdin, driver.stdout
+    with driver:
+        stdin, stdout = driver.stdin, driver.stdout
+        assert stdin is not None
+        assert stdout is not None
 
-    def start(runs: Path) -> int | None:
-        stdin.write("\t".join(arguments(undisturbed, runs)) + "\n")
-        stdin.flush()
-        pid = int(stdout.readline())
-        time.sleep(dice.uniform(0.05, 2.5))
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-        code = int(stdout.readline())
-        return None if code < 0 else code
+        def start(runs: Path) -> int | None:
+            stdin.write("\t".join(arguments(undisturbed, runs)) + "\n")
+            stdin.flush()
+            pid = int(stdout.readline())
+            time.sleep(dice.uniform(0.05, 2.5))
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            code = int(stdout.readline())
+            return None if code < 0 else code
 
-    kills, rounds = disturb(start, undisturbed, "serial")
-    stdin.close()
-    driver.wait()
+        kills, rounds = disturb(start, undisturbed, "serial")
+        stdin.close()
     with capsys.disabled():
         print(f" {kills} kills over {rounds} sweeps of {TRIALS} trials", end="")
 
