@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from bench.stored import Pool, Shared
 
-_BATCH = 500
-"""Lines whose matrices are read at once."""
+_BATCH = 50
+"""Lines whose matrices are read at once: more do not fit into a processor's cache."""
 
 _DIGITS = b"0123456789"
 _WIDEST = 18
@@ -142,9 +142,9 @@ def _read_all(texts: list[bytes], pool: Pool) -> Iterator[Packed | None]:
         begin = end
 
 
-def _split(text: bytes, pool: Pool) -> tuple[_Layout, bytes, tuple[int, int, int]] | None:
+def _split(found: bytes, pool: Pool) -> tuple[_Layout, bytes, tuple[int, int, int]] | None:
     """Return what stands between the matrices, their numbers with commas, and their shape."""
-    pieces = text.split(b"]]")
+    pieces = found.split(b"]]")
     between, bodies = [], []
     for piece in pieces[:-1]:
         before, _, body = piece.partition(b"[[")
@@ -157,10 +157,13 @@ def _split(text: bytes, pool: Pool) -> tuple[_Layout, bytes, tuple[int, int, int
     if layout is None:
         return None
     size = bodies[0].count(b"[") + 1 if bodies else 1
-    numbers = b",".join(bodies)
-    if numbers.translate(None, _DIGITS) != _skeleton(len(bodies), size, pool):
+    text = b"],[".join(bodies)
+    numbers = text.replace(b"],[", b",")  # a digit beside a bracket would keep the bracket
+    if text.translate(None, _DIGITS) != _skeleton(len(bodies) * size, size, pool):
         return None
-    return layout, numbers.translate(None, b"[]"), (len(bodies), size, size)
+    if b"]" in numbers:
+        return None
+    return layout, numbers, (len(bodies), size, size)
 
 
 def _layout(between: tuple[bytes, ...]) -> _Layout | None:
@@ -184,12 +187,11 @@ def _layout(between: tuple[bytes, ...]) -> _Layout | None:
     return _Layout(empty.steps, empty.stages, None if order == list(range(count)) else order)
 
 
-def _skeleton(count: int, size: int, pool: Pool) -> bytes:
-    """Return what is left of `count` matrices of a size without their digits."""
-    key = (count, size)
+def _skeleton(rows: int, size: int, pool: Pool) -> bytes:
+    """Return what is left of a number of rows of a size without their digits."""
+    key = (rows, size)
     if key not in pool:
-        matrix = b"],[".join([b"," * (size - 1)] * size)
-        pool[key] = b",".join([matrix] * count)
+        pool[key] = b"],[".join([b"," * (size - 1)] * rows)
     found: bytes = pool[key]
     return found
 

@@ -306,10 +306,10 @@ def _read_records(path: Path, pool: Pool) -> Iterator[tuple[int, Stored]]:
     """Yield the number of each line that holds a record, and the record."""
     try:
         with path.open("rb") as file:
-            offset = 0
+            offset, name = 0, str(path)
             for number, (line, parts) in enumerate(parts_of(file, pool), 1):
-                if line.strip():
-                    where = f"{path}, line {number}"
+                if parts or not line.isspace():
+                    where = f"{name}, line {number}"
                     known = _brief_of_parts(parts, where, pool) if parts else None
                     yield number, Stored(Place(path, offset), known or _brief(line, where, pool))
                 offset += len(line)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields as fields_of
 from functools import cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from bench.config import RunConfig
@@ -178,10 +179,11 @@ def _check_tuned(tuned: object, where: str) -> None:
 
 def _fit_inside(record: Mapping[str, Any]) -> bool:
     """Say whether each stage has a name, and each checkpoint is a training step."""
-    named = all(
-        isinstance(stage, dict) and isinstance(stage.get("name"), str) for stage in record["stages"]
-    )
-    return named and all(type(step) is int for step in record["checkpoints"])
+    try:
+        names = {type(stage["name"]) for stage in record["stages"]}
+    except (KeyError, TypeError):
+        return False
+    return names <= {str} and set(map(type, record["checkpoints"])) <= {int}
 
 
 def _check_notes(record: Mapping[str, Any], where: str) -> None:
@@ -198,8 +200,9 @@ def _check_notes(record: Mapping[str, Any], where: str) -> None:
 def _check_scores(scores: Mapping[str, Any], where: str) -> None:
     """Raise BenchError unless these are numbers or None by rule and training step."""
     try:
-        steps = {tuple(values) for values in scores.values()}  # mostly the same for all rules
-        kinds = {type(value) for values in scores.values() for value in values.values()}
+        by_rule = scores.values()
+        steps = set(map(tuple, by_rule))  # mostly the same for all rules
+        kinds = set(map(type, chain.from_iterable([values.values() for values in by_rule])))
         sound = all(map(_are_steps, steps)) and kinds <= _SCORE
     except (AttributeError, TypeError):
         sound = False

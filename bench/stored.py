@@ -190,8 +190,11 @@ def _pooled(steps: tuple[int, ...], pool: Pool) -> tuple[tuple[int, ...], tuple[
 
 
 def _scores(recorded: Mapping[str, Any], texts: tuple[str, ...]) -> NDArray[np.float64]:
-    values = [by_step.get(text) for by_step in recorded.values() for text in texts]
-    return np.array(values, np.float64).reshape(len(recorded), len(texts))
+    if all(tuple(by_step) == texts for by_step in recorded.values()):  # nearly always
+        rows = [list(by_step.values()) for by_step in recorded.values()]
+    else:
+        rows = [[by_step.get(text) for text in texts] for by_step in recorded.values()]
+    return np.array(rows, np.float64).reshape(len(recorded), len(texts))
 
 
 @dataclass(frozen=True)

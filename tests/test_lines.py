@@ -149,6 +149,20 @@ def test_steps_are_numbers_and_not_text() -> None:
     assert found.matrices.counts[:3, 0, 0].tolist() == [3, 1, 2]
 
 
+@pytest.mark.parametrize(
+    ("sound", "stray"), [("]", "]7"), ("[", "7["), ("],[", "]7,["), ("],[", "],7["), ('":', '7":')]
+)
+def test_a_stray_digit_is_no_part_of_a_number(sound: str, stray: str) -> None:
+    """Without its brackets a matrix would look sound."""
+    head, _, matrices = LINES[0].decode().partition('"confusion":')
+    for place in range(3):
+        parts = matrices.split(sound)
+        text = sound.join(parts[: place + 1]) + stray + sound.join(parts[place + 1 :])
+        line = f'{head}"confusion":{text}'.encode()
+        (found,) = apart([line])
+        assert found is None or same(found, whole(line))
+
+
 @pytest.mark.parametrize("bad", ["", "1,,2", ",1", "1,", "01", "1,007", "1" * 19])
 def test_what_is_no_list_of_counts(bad: str) -> None:
     assert (lines._integers(bad.encode()) is None) == bool(bad)
