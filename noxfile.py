@@ -37,6 +37,9 @@ def in_shared_environment(session: nox.Session) -> str:
         *(str(python), "-m", "pip", "install", "-q", "--no-deps", *CITYSCAPES_SCRIPTS),
         external=True,
     )
+    # Not for every Python and platform: its tests skip by name where there is none.
+    ray = (str(python), "-m", "pip", "install", "-q", "-e", ".[ray]")
+    session.run(*ray, external=True, success_codes=range(256))
     return str(python)
 
 
@@ -61,33 +64,22 @@ def tests(session: nox.Session) -> None:
     session.run(python, "-m", "pytest", *session.posargs, env=environment, external=True)
 
 
-SOAK = (("-m", "pytest", "-q", "tests/fuzz"),)
-"""What Python is given, one after another, to strain the code for as long as that takes."""
-
-
 @nox.session(venv_backend="none")
 def soak(session: nox.Session) -> None:
-    """Try thousands of inputs where the tests try thirty, other ones each time."""
+    """Strain the code for an hour: 200 kills where the tests have 4, thousands of inputs for 30."""
     python = in_shared_environment(session)
-    environment = {"OMP_NUM_THREADS": "1", "FUZZ": "soak"}
-    for words in SOAK:
-        session.run(python, *words, *session.posargs, env=environment, external=True)
+    environment = {"OMP_NUM_THREADS": "1", "FUZZ": "soak", "SOAK_KILLS": "200"}
+    for tests in ("tests/fuzz", "tests/soak"):
+        session.run(python, "-m", "pytest", "-q", tests, env=environment, external=True)
 
 
 @nox.session(venv_backend="none")
 def benchmark(session: nox.Session) -> None:
     """Measure times; a test never does. See tests/benchmarks/README.md."""
     python = in_shared_environment(session)
-    scripts = ("startup", "overhead", "translator", "ablation_cost")
-    for script in (
-        *scripts,
-        "confusion",
-        "evaluation",
-        "loader",
-        "verdict",
-        "report",
-        "leaderboard",
-    ):
+    scripts = ("startup", "overhead", "sweeps", "arithmetic", "translator", "ablation_cost")
+    more = ("confusion", "evaluation", "loader", "verdict", "report", "leaderboard")
+    for script in (*scripts, *more):
         session.run(python, f"tests/benchmarks/{script}.py", *session.posargs, external=True)
 
 

@@ -16,29 +16,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from bench import (
-    compare_commands,
-    data_commands,
-    eval_commands,
-    plugins,
-    report_commands,
-    runs_commands,
-    tune_commands,
-)
-from bench.console import (
-    FAILED,
-    INTERRUPTED,
-    NEW_LINE,
-    USAGE,
-    fail,
-    only_json,
-    print_json,
-    show,
-    sigterm_as_ctrl_c,
-)
-from bench.errors import BenchError, unknown
-from bench.listing import LISTS
-from bench.options import (
+from bench import plugins
+from bench.commands import compare as compare_commands
+from bench.commands import data as data_commands
+from bench.commands import evaluate as eval_commands
+from bench.commands import report as report_commands
+from bench.commands import runs as runs_commands
+from bench.commands import tune as tune_commands
+from bench.commands.listing import LISTS
+from bench.commands.options import (
     AddressOption,
     BackboneOption,
     BudgetOption,
@@ -64,6 +50,18 @@ from bench.options import (
     WeightsOption,
     names_of,
 )
+from bench.console import (
+    FAILED,
+    INTERRUPTED,
+    NEW_LINE,
+    USAGE,
+    fail,
+    only_json,
+    print_json,
+    show,
+    sigterm_as_ctrl_c,
+)
+from bench.errors import BenchError, unknown
 from bench.printable import printable
 from bench.request import DEFAULT_RUNS, Request, parse_seeds
 from bench.world import quiet_followers

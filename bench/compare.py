@@ -14,20 +14,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench import paired, select
-from bench.alike import differences, said
-from bench.comparison import FEW, TIE, A, B, Comparison, OnShift, Result, Sample, Side
-from bench.contenders import contenders
+from bench.comparing.alike import differences, said
+from bench.comparing.comparison import FEW, TIE, A, B, Comparison, OnShift, Result, Sample, Side
+from bench.comparing.contenders import contenders
+from bench.comparing.wording import listed, notes, sentence
 from bench.errors import BenchError
 from bench.groups import outcomes
 from bench.headline import ranked_by
-from bench.wording import listed, notes, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     import pandas as pd
 
-    from bench.contenders import Contender
+    from bench.comparing.contenders import Contender
     from bench.suites import Suite
 
 Pairs = dict[int, tuple[float, float]]
@@ -48,7 +48,7 @@ def compare(
     Args:
         frame: runs, as `bench.records.load_runs` returns them.
         suite: decides shifts and labels.
-        a: ``NAME[:key=value,...]``, see `bench.contenders.contenders`.
+        a: ``NAME[:key=value,...]``, see `bench.comparing.contenders.contenders`.
         b: likewise.
         rule: name of the selection rule, for a side that names none.
         allow_differences: compare also what was not measured alike.

@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench import plugins, published, select
-from bench.beside import references, with_published
 from bench.config import arithmetic_of
 from bench.groups import distinct_labels, finished, groups, label_of, unfinished
 from bench.headline import class_names, metrics_of
-from bench.letters import letters
 from bench.measured import measure
 from bench.paired import summary
-from bench.row import Row
 from bench.spread import spreads
 from bench.stored import brief_of
-from bench.tables import render
+from bench.tables.beside import references, with_published
+from bench.tables.formats import render
+from bench.tables.letters import letters
+from bench.tables.row import Row
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

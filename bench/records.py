@@ -152,7 +152,7 @@ def load_runs(runs: Path) -> pd.DataFrame:
     """
     try:
         with os.scandir(runs) as entries:
-            # One with a dot is on its way in or out: see `bench.moving`.
+            # One with a dot is on its way in or out: see `bench.runs.moving`.
             paths = sorted(e.path for e in entries if e.is_dir() and e.name[0] != ".")
     except FileNotFoundError:
         paths = []

@@ -4,8 +4,8 @@ Every set of hyperparameters is run on every shift with every seed of the study,
 label-free rule at the end of training. Which set is *chosen* is decided when all have been tried:
 
 1. A set is eligible if it finished everywhere, and its accuracy on held-out source images stayed
-   within `bench.tried.GUARD` of the best of all sets that finished. This guards against what fools
-   label-free rules: classes that are swapped, and collapse.
+   within `bench.tuning.tried.GUARD` of the best of all sets that finished. This guards against
+   what fools label-free rules: classes that are swapped, and collapse.
 2. In each shift and seed, eligible sets are ranked by the rule. The smallest mean rank wins: scores
    of different shifts have no common scale.
 
@@ -18,16 +18,14 @@ from __future__ import annotations
 
 import itertools
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import optuna
 
-from bench import backbones, hyperparameters, plugins, space
+from bench import backbones, hyperparameters, plugins, world
 from bench.digest import digest_of
 from bench.errors import BenchError
 from bench.params_file import Params
-from bench.study import alone, claim, counted, importance, open_study, storage_errors
 from bench.trials import (
     BUDGETS,
     Materials,
@@ -36,16 +34,16 @@ from bench.trials import (
     choose_device,
     resolved,
 )
-from bench.tried import Tried, best, ranked, tried_of
+from bench.tuning import space
+from bench.tuning.plan import Plan, Search, Tuned
+from bench.tuning.study import alone, claim, counted, importance, open_study, storage_errors
+from bench.tuning.tried import Tried, best, ranked, tried_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from optuna.distributions import BaseDistribution
-
     from bench.request import Request
-    from bench.select import Rule
     from bench.suites import Shift
     from bench.trials import Row
 
@@ -54,70 +52,6 @@ LONGEST = 100
 
 UNDISTURBED = 4
 """Trials that run to their end before any is stopped."""
-
-
-@dataclass(frozen=True)
-class Search:
-    """How to search.
-
-    Attributes:
-        trials: sets of hyperparameters to try, those of an earlier command included.
-        space: a file with ranges; None for what the method declares.
-        storage: a database URL or ``journal:FILE``; None for SQLite in the study's folder.
-        study: the study's name; None makes one of what is asked.
-        prune: whether to stop hopeless trials while they run.
-    """
-
-    trials: int = 20
-    space: Path | None = None
-    storage: str | None = None
-    study: str | None = None
-    prune: bool = True
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A study that can begin: all names are objects, all values are checked.
-
-    Attributes:
-        row: the method.
-        shifts: what to tune on.
-        rule: what judges.
-        space: Optuna's distribution of every hyperparameter that is searched.
-        start: the preset's own values of these; they, or the nearest in range, are tried first.
-        asked: all that makes its trials comparable, as plain data.
-        name: the study's.
-    """
-
-    row: Row
-    shifts: list[Shift]
-    rule: Rule
-    space: dict[str, BaseDistribution]
-    start: dict[str, Any]
-    asked: dict[str, Any]
-    name: str
-
-
-@dataclass(frozen=True)
-class Tuned:
-    """What a study has found.
-
-    Attributes:
-        tried: every set of hyperparameters, in order.
-        params: what to run next, or None if no set may be chosen.
-        folder: of the study; holds the runs.
-        shifts: names of those that every trial ran on.
-        left_out: a sentence for each shift left out for lack of data.
-        importance: share of the variance between finished trials that each hyperparameter
-            explains, 0..1; empty if that cannot be said.
-    """
-
-    tried: list[Tried]
-    params: Params | None
-    folder: Path
-    shifts: list[str]
-    left_out: list[str]
-    importance: Mapping[str, float]
 
 
 def plan(request: Request, search: Search) -> Plan:
@@ -204,9 +138,11 @@ def tune(
     An interrupted study goes on where it was; several processes may work on one.
 
     Raises:
-        BenchError: as `plan` and `bench.study.open_study`.
+        BenchError: as `plan` and `bench.tuning.study.open_study`.
         MissingDataError: data is missing, before any training; unless `skip_missing`.
     """
+    if world.size() > 1:
+        raise BenchError("bench tune runs each trial in one process. Start it without torchrun.")
     planned = plan(request, search)
     folder = request.runs / "studies" / planned.name
     check_writable(folder)
@@ -214,7 +150,7 @@ def tune(
     planned.asked["shifts"] = [shift.described() for shift in shifts]
     storage = search.storage or _sqlite(folder / "study.db")
     materials = Materials(request, choose_device(request.device))
-    from bench.tune_trial import Worker  # noqa: PLC0415  torch, after mistakes have been answered
+    from bench.tuning.trial import Worker  # noqa: PLC0415  torch, after mistakes have been answered
 
     cells = list(itertools.product(shifts, request.seeds))
     worker = Worker(planned.row, planned.rule, cells, materials, folder)

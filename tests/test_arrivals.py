@@ -14,7 +14,7 @@ from bench.claim import Claim
 from bench.cli import app
 from bench.digest import digest_of
 from bench.migrate import migrate
-from bench.moving import arriving
+from bench.runs.moving import arriving
 
 MINI = Path(__file__).parents[1] / "leaderboards" / "records" / "mini.jsonl"
 

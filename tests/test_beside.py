@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from bench.beside import references, with_published
-from bench.layout import lacking
 from bench.published import Cell
-from bench.row import Row
 from bench.suites import DRIVING
-from bench.tables import render
+from bench.tables.beside import references, with_published
+from bench.tables.formats import render
+from bench.tables.layout import lacking
+from bench.tables.row import Row
 
 SHIFT = DRIVING.shifts[0]
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bench import space
 from bench.hyperparameters import PRESETS, flat, resolve
 from bench.plugins import load_method, names
 from bench.testing import Check, check_method
+from bench.tuning import space
 
 BNM = Path(__file__).parent / "plugins" / "bnm.py"
 

@@ -15,10 +15,10 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from bench import eval_commands
 from bench.classes import SYNTHIA16
 from bench.cli import app
-from bench.eval_commands import summary
+from bench.commands import evaluate as eval_commands
+from bench.commands.evaluate import summary
 from bench.metrics import Counts, mean_iou
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.latex import latex
-from bench.row import Row
+from bench.tables.latex import latex
+from bench.tables.row import Row
 
 SPECIAL = "&%$#_{}\\~^<>|\"[]*-\u00b1\u2014 aZ9'`"
 """Characters that mean something to LaTeX, and some that do not."""

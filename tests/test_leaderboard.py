@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from bench.tables import Row
+    from bench.tables.formats import Row
 
 IMAGES = 2000
 """In each test set here: an accuracy is a multiple of 1/2000."""

@@ -11,11 +11,11 @@ import pytest
 from typer.testing import CliRunner
 
 from bench import records
-from bench.arrivals import CONFLICT, EQUAL, KEPT, NEW, REPLACED, import_records
 from bench.claim import Claim
 from bench.cli import app
-from bench.merging import merge, planned
 from bench.records import Confusions
+from bench.runs.arrivals import CONFLICT, EQUAL, KEPT, NEW, REPLACED, import_records
+from bench.runs.merging import merge, planned
 
 MINI = Path(__file__).parents[1] / "leaderboards" / "records" / "mini.jsonl"
 
@@ -168,7 +168,7 @@ def test_a_run_that_changes_while_it_is_copied_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = runs_folder(tmp_path / "a", "interrupted")
-    import bench.merging as module
+    import bench.runs.merging as module
 
     copy = module._copy
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from bench import paired
-from bench.letters import MOST, display, letters
 from bench.paired import effect_size, holm, interval, needed, sign_flip, summary
+from bench.tables.letters import MOST, display, letters
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -29,7 +29,6 @@ from bench.cli import app
 from bench.compare import compare
 from bench.errors import BenchError
 from bench.hyperparameters import convert
-from bench.layout import tables
 from bench.records import append_metrics, load_records, load_runs, write_records
 from bench.report import contests as contests_module
 from bench.report import entries as entries_module
@@ -40,9 +39,10 @@ from bench.report.details import log
 from bench.report.page import SCRIPTS, render
 from bench.report.pictures import SMALL, WIDTH, picture
 from bench.report.text import visible
-from bench.reproduce import cautions, command, typed
+from bench.runs.reproduce import cautions, command, typed
 from bench.stored import Run
 from bench.suites import DIGITS_ABLATION, MINI
+from bench.tables.layout import tables
 
 RECORDS = Path(__file__).parents[1] / "leaderboards" / "records"
 TOY = f"{Path(__file__).parent / 'plugins' / 'toy_suite.py'}:TOY"

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.config import RunConfig
-from bench.differences import differences, spoken
 from bench.digest import canonical_json
 from bench.records import write_run
-from bench.reuse import explained, mismatches, nearest
+from bench.runs.differences import differences, spoken
+from bench.runs.reuse import explained, mismatches, nearest
 from bench.suites import MNIST_TO_USPS
 
 if TYPE_CHECKING:

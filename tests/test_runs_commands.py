@@ -18,7 +18,7 @@ from bench import plugins, records
 from bench.claim import Claim
 from bench.cli import app
 from bench.environment import environment
-from bench.reproduce import cautions, changed, command, suite_of
+from bench.runs.reproduce import cautions, changed, command, suite_of
 
 PLUGINS = Path(__file__).parent / "plugins"
 TOY = f"{PLUGINS / 'toy_suite.py'}:TOY"
@@ -85,7 +85,7 @@ def test_the_command_says_how_numbers_were_computed() -> None:
     config |= {"precision": "bf16", "compile": True, "processes": 2, "code": "builtin-1"}
     record = {"config": config, "threads": 1, "device": "cpu", "environment": {}}
     words = shlex.split(command(record, "digits"))
-    assert words[:7] == ["accelerate", "launch", "--num_processes", "2", "--cpu", "-m", "bench.cli"]
+    assert words[:5] == ["torchrun", "--nproc-per-node", "2", "-m", "bench.cli"]
     assert words[7] == "run"
     assert words[-3:] == ["--precision", "bf16", "--compile"]
     record |= {"device": "NVIDIA H100", "nondeterministic": ["compiled kernels add up otherwise"]}

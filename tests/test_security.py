@@ -35,7 +35,7 @@ from bench.records import read_confusions
 from bench.score import read_map
 from bench.snapshots import read_snapshot
 from bench.stages import StageStore
-from bench.study import open_study
+from bench.tuning.study import open_study
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -14,7 +14,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from bench.errors import BenchError
 from bench.hyperparameters import flat, resolve
-from bench.space import contains, declared, described, distributions, read_space, start
+from bench.tuning.space import contains, declared, described, distributions, read_space, start
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -22,9 +22,9 @@ import pytest
 from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import TrialState, create_trial
 
-from bench import study as studies
 from bench.errors import BenchError
-from bench.study import claim, counted, importance, open_study, report
+from bench.tuning import study as studies
+from bench.tuning.study import claim, counted, importance, open_study, report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -399,7 +399,7 @@ def test_nothing_matters_where_all_trials_are_alike() -> None:
 DRIVER = """
     import json, os, signal, sys
     import matplotlib.figure, torch
-    import bench.run, bench.tune, bench.tune_trial, bench.study_report
+    import bench.run, bench.tune, bench.tuning.trial, bench.tuning.report
     from bench import cli
 
     # Whoever runs the tests in the background ignores Ctrl-C, and children would, too.

@@ -19,7 +19,7 @@ from bench.suites import DRIVING, GTA5_TO_CITYSCAPES, MNIST_TO_USPS, Shift
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bench.row import Row
+    from bench.tables.row import Row
 
 PIXELS = 1000
 """Of each class that occurs."""

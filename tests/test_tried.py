@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.trial import TrialState, create_trial
 
-from bench.tried import GUARD, Tried, best, excess_loss, mean, ranked, tried_of
+from bench.tuning.tried import GUARD, Tried, best, excess_loss, mean, ranked, tried_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,17 +13,19 @@ import numpy as np
 import optuna
 import pytest
 
-from bench import space, tune_trial
 from bench.errors import BenchError, MissingDataError, PrunedError
 from bench.leaderboard import rows
 from bench.plugins import load_suite
 from bench.records import load_runs, read_confusions
 from bench.request import Request
 from bench.select import INFOMAX
-from bench.study import report
 from bench.sweep import sweep
-from bench.tried import Tried, best
-from bench.tune import Search, Tuned, plan, tune
+from bench.tune import plan, tune
+from bench.tuning import space
+from bench.tuning import trial as tune_trial
+from bench.tuning.plan import Search, Tuned
+from bench.tuning.study import report
+from bench.tuning.tried import Tried, best
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

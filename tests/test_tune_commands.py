@@ -16,9 +16,9 @@ from typer.testing import CliRunner
 
 from bench.cli import app
 from bench.params_file import read_params
-from bench.study_figures import draw_history, draw_importance
-from bench.study_report import write_report
-from bench.tried import Tried, ranked
+from bench.tuning.figures import draw_history, draw_importance
+from bench.tuning.report import write_report
+from bench.tuning.tried import Tried, ranked
 
 PLUGINS = Path(__file__).parent / "plugins"
 TOY = f"{PLUGINS / 'toy_suite.py'}:TOY"
@@ -307,7 +307,8 @@ def test_a_history_may_be_short(tmp_path: Path, count: int) -> None:
 
 def test_the_report_tells_states_apart(tmp_path: Path) -> None:
     from bench.request import Request
-    from bench.tune import Search, Tuned, plan
+    from bench.tune import plan
+    from bench.tuning.plan import Search, Tuned
 
     asked = Request(suite=TOY, methods=(LEAN,), preset="smoke", rule="infomax", runs=tmp_path)
     found = Tuned(MIXED, None, tmp_path, ["one"], [], {})

@@ -17,10 +17,10 @@ import pytest
 from typer.testing import CliRunner
 
 from bench import records
-from bench.arrivals import import_records
 from bench.claim import Claim
 from bench.cli import app
-from bench.waste import Waste, delete, find, size
+from bench.runs.arrivals import import_records
+from bench.runs.waste import Waste, delete, find, size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from bench import loggers, plugins
 from bench.groups import scores
-from bench.reuse import explained
 from bench.run import finished_run, run_trial
+from bench.runs.reuse import explained
 from bench.stored import Run
 from bench.trials import Materials, choose_device, make_trial, own_threads, resolved
 

@@ -1,17 +1,17 @@
-"""The leaderboards of a page: `bench.layout`'s tables, and what a reader can filter them by."""
+"""The leaderboards of a page: `bench.tables.layout`'s tables, and what can filter them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.layout import tables
+from bench.tables.layout import tables
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.layout import Table
-    from bench.row import Row
+    from bench.tables.layout import Table
+    from bench.tables.row import Row
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Line:
     """One line of a leaderboard.
 
     Attributes:
-        cells: as `bench.layout.Grid` has them.
+        cells: as `bench.tables.layout.Grid` has them.
         kind: "ours", "bound" (uses target labels) or "published".
         label: the row's name.
         statuses: how its seeds ended; empty for a published figure.
@@ -51,7 +51,7 @@ class Board:
 
 
 def boards(rows: Sequence[Row]) -> list[Board]:
-    """Return the tables of `bench.leaderboard.rows`, in the order of `bench.layout.tables`."""
+    """Return the tables of `bench.leaderboard.rows`, in `bench.tables.layout`'s order."""
     sections: dict[tuple[str, ...], list[Row]] = {}
     published: dict[str, list[Row]] = {}
     for row in rows:

@@ -13,12 +13,12 @@ import pandas as pd
 from bench import leaderboard, plugins
 from bench.confusions import packed
 from bench.errors import BenchError
-from bench.layout import legends
 from bench.records import confusions_of
 from bench.report.boards import Board, boards
 from bench.report.contests import Contest, contests
 from bench.report.entries import LISTED, Entry, entries, fill, named_only
 from bench.stored import Stored, brief_of
+from bench.tables.layout import legends
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

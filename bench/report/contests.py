@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from bench.row import Row
     from bench.suites import Suite
+    from bench.tables.row import Row
 
 MOST = 12
 """Methods up to which all pairs are compared: 66 comparisons."""

@@ -11,7 +11,6 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.cells import NAMES, duration, percent
 from bench.classes import PROTOCOLS
 from bench.confusions import Confusions, unpacked
 from bench.errors import BenchError
@@ -20,8 +19,9 @@ from bench.headline import figures_of, quality
 from bench.records import confusions_of, read_metrics
 from bench.report.curves import CURVES, curves
 from bench.report.pictures import picture
-from bench.reproduce import cautions, command, typed
+from bench.runs.reproduce import cautions, command, typed
 from bench.stored import brief_of
+from bench.tables.cells import NAMES, duration, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -13,13 +13,13 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from bench.cells import NAMES
 from bench.errors import BenchError, unknown
 from bench.groups import distinct_labels, groups, label_of
 from bench.headline import ranked_by
 from bench.report import details
 from bench.report.text import visible
 from bench.stored import Run, brief_of
+from bench.tables.cells import NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -19,12 +19,13 @@ from optuna.pruners import NopPruner
 
 from bench.records import read_run
 from bench.request import Request
-from bench.study import open_study
-from bench.tried import best
-from bench.tune import Search, plan, tune
+from bench.tune import plan, tune
+from bench.tuning.plan import Search
+from bench.tuning.study import open_study
+from bench.tuning.tried import best
 
 if TYPE_CHECKING:
-    from bench.tune import Tuned
+    from bench.tuning.plan import Tuned
 
 
 def unpruned(request: Request, trials: int, first: Tuned) -> Tuned:

@@ -13,7 +13,7 @@ from near_misses import ODD, REFUSED, bent, documents, fuzzed, outcome, same
 
 from bench.hyperparameters import flat
 from bench.params_file import read_params
-from bench.space import contains, described, distributions, read_space, start
+from bench.tuning.space import contains, described, distributions, read_space, start
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,7 +18,7 @@ from near_misses import REFUSED, bent, documents, fuzzed, outcome, same, spoiled
 from bench.leaderboard import rows
 from bench.records import BROKEN, confusions_of, load_records, load_runs, read_run
 from bench.suites import DIGITS, MNIST_TO_USPS
-from bench.tables import render
+from bench.tables.formats import render
 
 if TYPE_CHECKING:
     from pathlib import Path

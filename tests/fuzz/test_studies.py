@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from near_misses import MEBIBYTE, REFUSED, fuzzed, outcome, spoiled
 
-from bench.study import counted, open_study
+from bench.tuning.study import counted, open_study
 
 if TYPE_CHECKING:
     import pytest

@@ -12,7 +12,7 @@ import numpy as np
 
 PLUGINS = Path(__file__).parent.parent / "plugins"
 
-KILLS = int(os.environ.get("SOAK_KILLS", "8"))
+KILLS = int(os.environ.get("SOAK_KILLS", "4"))
 """SIGKILLs of each kind of sweep: a few in the test suite, 200 by `nox -s soak`."""
 
 SUITE = f"""

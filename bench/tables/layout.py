@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from bench import select
 from bench.agreement import rank_correlation
-from bench.cells import (
+from bench.classes import PROTOCOLS
+from bench.paired import needed
+from bench.tables.cells import (
     DASH,
     NAMES,
     OTHERS,
@@ -25,16 +27,14 @@ from bench.cells import (
     tenths,
     title_of,
 )
-from bench.classes import PROTOCOLS
-from bench.letters import MOST
-from bench.paired import needed
+from bench.tables.letters import MOST
 
 LAST, ORACLE = select.LAST.name, select.ORACLE.name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from bench.row import Row
+    from bench.tables.row import Row
 
 
 @dataclass(frozen=True)

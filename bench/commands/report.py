@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from bench import runs_commands
-from bench.options import RecordsOption, RunsOption, names_of
+from bench.commands import runs as runs_commands
+from bench.commands.options import RecordsOption, RunsOption, names_of
 from bench.request import DEFAULT_RUNS
 from bench.select import DEFAULT
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from bench import plugins
+from bench.commands.options import DataOption, Domains, JsonOption
 from bench.console import USAGE, fail, only_json, show
-from bench.options import DataOption, Domains, JsonOption
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """How the rows of a leaderboard are written: Markdown, LaTeX, CSV, JSON.
 
-Markdown and LaTeX are for reading (see `bench.layout`). JSON and CSV are for programs: fractions
-in 0..1, unrounded. Equal rows give equal text.
+Markdown and LaTeX are for reading (see `bench.tables.layout`). JSON and CSV are for programs:
+fractions in 0..1, unrounded. Equal rows give equal text.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import io
 import json
 from typing import TYPE_CHECKING
 
-from bench.cells import duration
 from bench.errors import unknown
-from bench.latex import latex
-from bench.markdown import markdown
 from bench.printable import printable
-from bench.row import Row
+from bench.tables.cells import duration
+from bench.tables.latex import latex
+from bench.tables.markdown import markdown
+from bench.tables.row import Row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

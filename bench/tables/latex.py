@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from bench.cells import NAMES
-from bench.layout import legends, tables
+from bench.tables.cells import NAMES
+from bench.tables.layout import legends, tables
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from bench.layout import Grid
-    from bench.row import Row
+    from bench.tables.layout import Grid
+    from bench.tables.row import Row
 
 WIDE = 12
 """Columns from which a table is set small, with its column heads upright, as Table 4 is."""

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench import plugins, runs_commands
+from bench import plugins
+from bench.commands import runs as runs_commands
+from bench.commands.options import JsonOption, RecordsOption, RunsOption, SelectOption, SuiteOption
 from bench.console import only_json, print_json, show
-from bench.options import JsonOption, RecordsOption, RunsOption, SelectOption, SuiteOption
 from bench.printable import printable
 from bench.request import DEFAULT_RUNS
 
 if TYPE_CHECKING:
-    from bench.comparison import Comparison, Result
+    from bench.comparing.comparison import Comparison, Result
 
 _SIDE = "A row's label or a method's name, and what singles its runs out: NAME[:key=value,...]"
 
@@ -71,7 +72,7 @@ def _print(found: Comparison) -> None:
 
 
 def _line(name: str, result: Result) -> dict[str, Any]:
-    from bench.wording import p_value, points  # noqa: PLC0415
+    from bench.comparing.wording import p_value, points  # noqa: PLC0415
 
     low, high = result.ci95 or (None, None)
     return {

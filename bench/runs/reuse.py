@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.differences import Difference, differences, spoken
+from bench.runs.differences import Difference, differences, spoken
 from bench.errors import BenchError
 from bench.records import read_run
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench.commands.options import JsonOption
 from bench.console import only_json, print_json, show
-from bench.options import JsonOption
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

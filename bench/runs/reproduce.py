@@ -37,7 +37,7 @@ def command(record: Record, suite: str | None, entries: Iterable[Entry] = ()) ->
     """
     config = record["config"]
     device = record["device"] if record["device"] in _DEVICES else "cuda"
-    words = [*_launcher(config.get("processes", 1), device), "run"]
+    words = [*_launcher(config.get("processes", 1)), "run"]
     if suite is not None:
         words += ["--suite", suite]
     words += ["--shift", config["shift"]["name"], "--method", _method(record, entries)]
@@ -54,12 +54,11 @@ def command(record: Record, suite: str | None, entries: Iterable[Entry] = ()) ->
     return shlex.join(map(str, words))
 
 
-def _launcher(processes: int, device: str) -> list[object]:
+def _launcher(processes: int) -> list[object]:
     """Return what `bench` is started by: a trial of several processes needs them all."""
     if processes == 1:
         return ["bench"]
-    kind = "--cpu" if device == "cpu" else "--multi_gpu"
-    return ["accelerate", "launch", "--num_processes", processes, kind, "-m", "bench.cli"]
+    return ["torchrun", "--nproc-per-node", processes, "-m", "bench.cli"]
 
 
 def suite_of(record: Record, suite: str | None = None) -> tuple[str | None, Iterable[Entry]]:

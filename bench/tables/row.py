@@ -44,7 +44,7 @@ class Row:
         seeds: the seeds that finished.
         figures: what each of them scored, in their order; `mean` is the mean of these.
         group: letters; methods of a table that share one cannot be told apart, see
-            `bench.letters`. "" for a row without a rank, or if nothing can be told.
+            `bench.tables.letters`. "" for a row without a rank, or if nothing can be told.
         failed: seed, status and error of each seed that did not finish.
         devices: where the runs trained.
         threads: with how many threads.

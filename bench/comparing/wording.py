@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bench import paired
-from bench.alike import said, shared
-from bench.cells import NAMES
-from bench.comparison import TIE, A, B
+from bench.comparing.alike import said, shared
+from bench.comparing.comparison import TIE, A, B
+from bench.tables.cells import NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from bench.alike import Difference
-    from bench.comparison import OnShift, Result, Side
-    from bench.contenders import Contender
+    from bench.comparing.alike import Difference
+    from bench.comparing.comparison import OnShift, Result, Side
+    from bench.comparing.contenders import Contender
 
 _TINY = 0.0001
 """P-values below it are not written out."""

@@ -13,9 +13,9 @@ from filelock import FileLock, Timeout
 
 from bench.claim import claims
 from bench.errors import BenchError
-from bench.merging import STAGES
-from bench.moving import ARRIVING, LEAVING, remove, run_folders
-from bench.occupied import LOCKS, alone_at, at_work, is_locked
+from bench.runs.merging import STAGES
+from bench.runs.moving import ARRIVING, LEAVING, remove, run_folders
+from bench.runs.occupied import LOCKS, alone_at, at_work, is_locked
 from bench.records import BROKEN, read_run
 
 if TYPE_CHECKING:

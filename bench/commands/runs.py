@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench import moving_commands
+from bench.commands import moving as moving_commands
+from bench.commands.options import JsonOption, RunsOption
 from bench.console import FAILED, fail, print_json, show
 from bench.errors import BenchError, unknown
-from bench.moving import existing, run_folders
-from bench.options import JsonOption, RunsOption
 from bench.printable import printable
 from bench.request import DEFAULT_RUNS
+from bench.runs.moving import existing, run_folders
 
 if TYPE_CHECKING:
     from bench.claim import Seen
@@ -33,8 +33,8 @@ app.command("prune")(moving_commands.prune)
 @app.command("list")
 def list_(runs: RunsOption = DEFAULT_RUNS, as_json: JsonOption = False) -> None:
     """List the runs of a folder, finished or not; of those that somebody is at, how far."""
-    from bench.occupied import at_work  # noqa: PLC0415  what takes time to import
     from bench.records import load_runs  # noqa: PLC0415  pandas
+    from bench.runs.occupied import at_work  # noqa: PLC0415  what takes time to import
 
     columns = ["run_id", "method", "shift", "seed", "status", "steps", "seconds", "error"]
     busy = at_work(existing(runs))
@@ -88,7 +88,7 @@ def _reproduce(folder: Path, suite: str | None) -> None:
     """Print one command on standard output, and what it leaves open on standard error."""
     from bench.environment import environment  # noqa: PLC0415  torch
     from bench.records import read_run  # noqa: PLC0415
-    from bench.reproduce import cautions, changed, command, suite_of  # noqa: PLC0415
+    from bench.runs.reproduce import cautions, changed, command, suite_of  # noqa: PLC0415
 
     record = read_run(folder)
     name, entries = suite_of(record, suite)
@@ -99,7 +99,7 @@ def _reproduce(folder: Path, suite: str | None) -> None:
 
 
 def _show(record: Record) -> None:
-    from bench.sheet import sheet  # noqa: PLC0415
+    from bench.runs.sheet import sheet  # noqa: PLC0415
 
     for title, lines in sheet(record):
         typer.secho(title, bold=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.differences import differences, spoken
+from bench.runs.differences import differences, spoken
 from bench.digest import digest_of
 from bench.errors import BenchError
-from bench.moving import arriving
-from bench.occupied import alone_at
+from bench.runs.moving import arriving
+from bench.runs.occupied import alone_at
 from bench.records import confusions_of, export, load_records, write_confusions, write_run
 
 if TYPE_CHECKING:

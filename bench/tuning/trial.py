@@ -17,9 +17,9 @@ from bench.headline import quality
 from bench.records import read_confusions
 from bench.run import finished_run, run_trial
 from bench.select import judge
-from bench.study import report
 from bench.trials import make_trial, own_threads
-from bench.tried import excess_loss, mean
+from bench.tuning.study import report
+from bench.tuning.tried import excess_loss, mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -7,11 +7,11 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.arrivals import CONFLICT, EQUAL, KEPT, LEFT_OUT, NEW, REPLACED, Arrival, absent
-from bench.differences import differences, spoken
+from bench.runs.arrivals import CONFLICT, EQUAL, KEPT, LEFT_OUT, NEW, REPLACED, Arrival, absent
+from bench.runs.differences import differences, spoken
 from bench.errors import BenchError
-from bench.moving import arriving, run_folders
-from bench.occupied import alone_at, at_work
+from bench.runs.moving import arriving, run_folders
+from bench.runs.occupied import alone_at, at_work
 from bench.records import read_confusions, read_run
 
 if TYPE_CHECKING:

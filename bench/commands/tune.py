@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.console import FAILED, fail, only_json, print_json, show
-from bench.errors import BenchError
-from bench.options import (
+from bench.commands.options import (
     BackboneOption,
     BudgetOption,
     CacheOption,
@@ -29,11 +27,13 @@ from bench.options import (
     WeightsOption,
     names_of,
 )
+from bench.console import FAILED, fail, only_json, print_json, show
+from bench.errors import BenchError
 from bench.request import DEFAULT_RUNS, Request, parse_seeds
 
 if TYPE_CHECKING:
-    from bench.tried import Tried
-    from bench.tune import Plan, Tuned
+    from bench.tuning.plan import Plan, Tuned
+    from bench.tuning.tried import Tried
 
 
 def tune(
@@ -134,8 +134,9 @@ def tune(
     )
     with only_json(as_json=as_json):
         from bench import tune as tuning  # noqa: PLC0415  optuna
+        from bench.tuning.plan import Search  # noqa: PLC0415
 
-        search = tuning.Search(trials, space, storage, study, prune)
+        search = Search(trials, space, storage, study, prune)
         planned = tuning.plan(request, search)
         if planned.rule.looks_at_target_labels:
             _warn("the target's TEST LABELS judge this search; every result of it will be marked")
@@ -205,7 +206,7 @@ def _row(tried: Tried) -> dict[str, Any]:
 
 
 def _ranges(planned: Plan) -> list[dict[str, Any]]:
-    from bench.space import described  # noqa: PLC0415  with all that hyperparameters need
+    from bench.tuning.space import described  # noqa: PLC0415  with all that hyperparameters need
 
     return [
         {"hyperparameter": key, "range": described(made), "preset": planned.start[key]}
@@ -216,7 +217,7 @@ def _ranges(planned: Plan) -> list[dict[str, Any]]:
 def _write(found: Tuned, planned: Plan, out: Path | None) -> Path | None:
     """Write the params file, a report and pictures; return the params file, if there is one."""
     from bench.params_file import write_params  # noqa: PLC0415
-    from bench.study_report import write_report  # noqa: PLC0415  matplotlib
+    from bench.tuning.report import write_report  # noqa: PLC0415  matplotlib
 
     write_report(found, planned)
     if found.params is None:

@@ -9,7 +9,7 @@ from bench.select import ORACLE
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from bench.row import Row
+    from bench.tables.row import Row
 
 NAMES = {
     "accuracy": "Accuracy",

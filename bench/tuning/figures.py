@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from bench.canvas import INK, QUIET
 from bench.files import atomic_path
-from bench.tried import best
+from bench.tuning.tried import best
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from bench.tried import Tried
+    from bench.tuning.tried import Tried
 
 BLUE, ORANGE = "#1f6feb", "#d97706"
 

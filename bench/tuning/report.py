@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.cells import duration
 from bench.files import write_text
-from bench.layout import Grid
-from bench.markdown import escaped, lines_of
 from bench.printable import printable
-from bench.study_figures import draw_history, draw_importance
-from bench.tried import GUARD, best
+from bench.tables.cells import duration
+from bench.tables.layout import Grid
+from bench.tables.markdown import escaped, lines_of
+from bench.tuning.figures import draw_history, draw_importance
+from bench.tuning.tried import GUARD, best
 
 if TYPE_CHECKING:
-    from bench.tried import Tried
-    from bench.tune import Plan, Tuned
+    from bench.tuning.plan import Plan, Tuned
+    from bench.tuning.tried import Tried
 
 
 def write_report(found: Tuned, planned: Plan) -> None:

@@ -11,8 +11,8 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from bench.headline import METRICS
-from bench.layout import lacking
-from bench.row import Row
+from bench.tables.layout import lacking
+from bench.tables.row import Row
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench.commands.options import RunsOption
 from bench.console import FAILED, fail
 from bench.errors import BenchError, unknown
-from bench.moving import existing
-from bench.options import RunsOption
 from bench.printable import printable
 from bench.request import DEFAULT_RUNS
+from bench.runs.moving import existing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from bench.arrivals import Arrival
-    from bench.waste import Waste
+    from bench.runs.arrivals import Arrival
+    from bench.runs.waste import Waste
 
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")]
 StagesOption = Annotated[
@@ -37,7 +37,7 @@ _WORDS = {
     "temporary": "temporary files of killed commands",
     "lock": "locks that nobody has",
 }
-"""What is deleted, by `bench.waste.Waste.kind`."""
+"""What is deleted, by `bench.runs.waste.Waste.kind`."""
 
 _BRIEF = ("temporary", "lock")
 """Of these only the number is shown."""
@@ -48,7 +48,7 @@ def import_(
     runs: RunsOption = DEFAULT_RUNS,
 ) -> None:
     """Make run folders of records that bench runs export wrote. Nothing here is changed."""
-    from bench.arrivals import import_records  # noqa: PLC0415  pandas
+    from bench.runs.arrivals import import_records  # noqa: PLC0415  pandas
 
     _report(import_records(files, runs), "import")
 
@@ -62,9 +62,9 @@ def merge(
     yes: YesOption = False,
 ) -> None:
     """Copy the runs of other runs folders into this one. A finished run replaces an unfinished."""
-    from bench.arrivals import REPLACED  # noqa: PLC0415  pandas
-    from bench.merging import merge as merged  # noqa: PLC0415
-    from bench.merging import planned  # noqa: PLC0415
+    from bench.runs.arrivals import REPLACED  # noqa: PLC0415  pandas
+    from bench.runs.merging import merge as merged  # noqa: PLC0415
+    from bench.runs.merging import planned  # noqa: PLC0415
 
     coming = [each for folder in sources for each in planned(folder, runs)]
     replaced = [each for each in coming if each.outcome == REPLACED]
@@ -78,7 +78,7 @@ def merge(
 
 def _report(arrivals: Iterable[Arrival], what: str) -> None:
     """Say what came of every run; fail if one could not be taken."""
-    from bench.arrivals import CONFLICT, KEPT, LEFT_OUT, REPLACED  # noqa: PLC0415
+    from bench.runs.arrivals import CONFLICT, KEPT, LEFT_OUT, REPLACED  # noqa: PLC0415
 
     counts: Counter[str] = Counter()
     for arrival in arrivals:
@@ -123,7 +123,7 @@ def prune(
     yes: YesOption = False,
 ) -> None:
     """Delete what is of no more use, after a list and a question. Never what is being worked on."""
-    from bench.waste import USELESS, delete, find, size  # noqa: PLC0415  pandas
+    from bench.runs.waste import USELESS, delete, find, size  # noqa: PLC0415  pandas
 
     statuses = _statuses(status) or USELESS
     found = find(existing(runs), statuses, stages=stages, heavy=heavy, studies=studies)
@@ -146,8 +146,8 @@ def prune(
 
 def _statuses(asked: list[str] | None) -> list[str]:
     from bench.records import BROKEN  # noqa: PLC0415
+    from bench.runs.waste import STOPPED  # noqa: PLC0415
     from bench.schema import STATUSES  # noqa: PLC0415
-    from bench.waste import STOPPED  # noqa: PLC0415
 
     known = [*(each for each in STATUSES if each != "running"), STOPPED, BROKEN]
     for each in asked or ():
@@ -158,7 +158,7 @@ def _statuses(asked: list[str] | None) -> list[str]:
 
 def _listed(found: list[Waste], runs: Path) -> Iterable[str]:
     """Yield a line for each thing to delete, but of many small ones only how many there are."""
-    from bench.waste import size  # noqa: PLC0415
+    from bench.runs.waste import size  # noqa: PLC0415
 
     for kind, words in _WORDS.items():
         own = [each for each in found if each.kind == kind]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from bench.layout import legends, tables
+from bench.tables.layout import legends, tables
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.layout import Grid
-    from bench.row import Row
+    from bench.tables.layout import Grid
+    from bench.tables.row import Row
 
 _RULERS = {"l": ":--", "r": "--:", "c": ":-:"}
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.contenders import CONDITIONS, RULE
+from bench.comparing.contenders import CONDITIONS, RULE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from bench.contenders import Contender
+    from bench.comparing.contenders import Contender
     from bench.groups import Config, Group
 
 Difference = dict[str, str]

@@ -1,0 +1,1 @@
+"""The subcommands of ``bench``: each parses, makes one call, and prints."""

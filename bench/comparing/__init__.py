@@ -1,0 +1,1 @@
+"""What `bench.compare` is made of: two sides, whether they are alike, the verdict in words."""

@@ -1,0 +1,1 @@
+"""What `bench.leaderboard` is made of: rows, cells, layout, and the formats they are written in."""
