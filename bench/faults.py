@@ -46,7 +46,12 @@ def fault_of(error: BaseException, *folders: Path) -> Fault | None:
         True
     """
     for cause in _causes(error):
-        fault = _of_memory(cause) or _of_disk(cause, folders) or _of_accelerator(cause)
+        fault = (
+            _of_memory(cause)
+            or _of_disk(cause, folders)
+            or _of_accelerator(cause)
+            or _of_database(cause)
+        )
         if fault is not None:
             return fault
     return None
@@ -147,6 +152,21 @@ def _of_accelerator(error: BaseException) -> Fault | None:
         "failed" if own else "interrupted",
         f"{what}{_said(error)}. This process can use it no more; the same command goes on in a"
         " new one.",
+        stops=True,
+    )
+
+
+# ------------------------------------------------------------------ a study's database
+
+
+def _of_database(error: BaseException) -> Fault | None:
+    """A trial of a study tells its storage how it goes while it trains."""
+    package = type(error).__module__.partition(".")[0]
+    if package != "sqlalchemy" and type(error).__name__ != "StorageInternalError":
+        return None
+    return Fault(
+        "interrupted",
+        f"the study's database cannot be used{_said(error)}. The same command goes on once it can.",
         stops=True,
     )
 

@@ -13,6 +13,9 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
+import time
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +30,7 @@ from bench.tuning import study as studies
 from bench.tuning.study import claim, counted, importance, open_study, report
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 PLUGINS = Path(__file__).parent / "plugins"
 NONE = optuna.pruners.NopPruner()
@@ -554,9 +557,17 @@ def test_two_processes_share_a_study(
 SERVERS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
 
 
+@dataclass(frozen=True)
+class Server:
+    """A PostgreSQL server: its database's URL, and what starts it anew."""
+
+    url: str
+    restart: Callable[[], None]
+
+
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Start a server of our own on loopback; yield a database's URL."""
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Start a server of our own on loopback."""
     initdb = next((str(s / "initdb") for s in SERVERS), None) or shutil.which("initdb")
     if initdb is None or importlib.util.find_spec("psycopg2") is None:
         pytest.skip("needs PostgreSQL's initdb and psycopg2")
@@ -587,9 +598,16 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
     try:
         run(initdb, "-D", data, "-A", "trust", "-U", "me", "-N")
-        run(tools / "pg_ctl", "-D", data, "-w", "-l", folder / "log", "-o", options, "start")
+        start = (tools / "pg_ctl", "-D", data, "-w", "-l", folder / "log", "-o", options, "start")
+        run(*start)
+
+        def restart() -> None:
+            run(tools / "pg_ctl", "-D", data, "-m", "immediate", "stop")  # as a crash does
+            time.sleep(2)
+            run(*start)
+
         try:
-            yield f"postgresql+psycopg2://me:secret@127.0.0.1:{port}/postgres"
+            yield Server(f"postgresql+psycopg2://me:secret@127.0.0.1:{port}/postgres", restart)
         finally:
             run(tools / "pg_ctl", "-D", data, "-m", "immediate", "stop")
     finally:
@@ -599,12 +617,12 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @forks
 def test_two_processes_share_a_study_on_a_server(
-    processes: Processes, postgres: str, tmp_path: Path
+    processes: Processes, postgres: Server, tmp_path: Path
 ) -> None:
     """With runs folders of their own, as two machines have."""
-    (first,) = processes(command(tmp_path / "a", 1, "--storage", postgres))
+    (first,) = processes(command(tmp_path / "a", 1, "--storage", postgres.url))
     assert first[0] == 0, first
-    asked = [command(tmp_path / name, 5, "--storage", postgres) for name in ("a", "b")]
+    asked = [command(tmp_path / name, 5, "--storage", postgres.url) for name in ("a", "b")]
     said = processes(*asked, TUNABLE_SLEEP="0.05")
     assert [code for code, _, _ in said] == [0, 0], said
     (last,) = processes(asked[0])
@@ -615,3 +633,42 @@ def test_two_processes_share_a_study_on_a_server(
     folders = [list((tmp_path / name).glob("studies/*/*/run.json")) for name in ("a", "b")]
     assert all(folders)
     assert sum(map(len, folders)) >= 5
+
+
+@forks
+def test_a_server_restarts_while_two_processes_search(
+    processes: Processes, postgres: Server, tmp_path: Path
+) -> None:
+    """It crashes once some trials are finished: those stay, and all the others come to an end."""
+    asked = command(tmp_path, 8, "--study", "restarted", "--storage", postgres.url)
+    before: dict[int, Any] = {}
+
+    def finished() -> dict[int, Any]:
+        with contextlib.suppress(Exception):  # the study is not there yet
+            study = optuna.load_study(study_name="restarted", storage=postgres.url)
+            return {t.number: t.values for t in study.trials if t.state.is_finished()}
+        return {}
+
+    def disturb() -> None:
+        until = time.monotonic() + 120
+        while len(found := finished()) < 2 and time.monotonic() < until:
+            time.sleep(0.2)
+        before.update(found)
+        postgres.restart()
+
+    disturber = threading.Thread(target=disturb)
+    disturber.start()
+    said = processes(asked, asked, TUNABLE_SLEEP="0.2")
+    disturber.join()
+    # A question that was being answered when the server went ends a process in a sentence.
+    for code, _, err in said:
+        assert code == 0 or (code == 2 and "database" in err), said
+        assert "Traceback" not in err
+    (last,) = processes(asked)
+    assert last[0] == 0, last
+    trials = json.loads(last[1])["trials"]
+    assert len(trials) == 8
+    assert {trial["state"] for trial in trials} <= {"complete", "pruned"}
+    assert 2 <= len(before) < 8
+    now = finished()
+    assert {number: now[number] for number in before} == before

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import textwrap
 from collections import Counter
 from dataclasses import replace
@@ -251,20 +249,3 @@ def test_a_trial_of_another_budget_or_setting_is_another_trial(tmp_path: Path) -
     ids = [report.outcomes[0]["run_id"] for report in reports]
     assert ids[0] == ids[3]
     assert len(set(ids)) == len(records(tmp_path)) == 3
-
-
-def test_two_commands_at_once_do_each_trial_once(tmp_path: Path) -> None:
-    """The second waits for the first at each trial, and takes what it finds."""
-    command = [
-        *(sys.executable, "-m", "bench", "run", "--suite", TOY, "--preset", "smoke"),
-        *("--seeds", "2", "--threads", "1", "--runs", str(tmp_path), "--json"),
-    ]
-    running = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]
-    said = [process.communicate() for process in running]
-    assert [process.returncode for process in running] == [0, 0], said
-    one, two = ({trial["run_id"]: trial["metrics"] for trial in json.loads(out)} for out, _ in said)
-    assert one == two
-    assert len(one) == 4

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import time
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,9 @@ NEEDED = 4
 
 PATIENCE = 30
 """Seconds to wait for a database that another process has locked."""
+
+RESTART = 60
+"""Seconds to wait for a server that was there and is gone."""
 
 RANDOM = 5
 """Trials drawn at random before the sampler learns from them."""
@@ -95,12 +99,31 @@ def _storage(storage: str) -> optuna.storages.BaseStorage:
     local = storage.startswith("sqlite")
     options = {"connect_args": {"timeout": PATIENCE}} if local else {"pool_pre_ping": True}
     try:
-        return RDBStorage(storage, engine_kwargs=options)
+        opened = RDBStorage(storage, engine_kwargs=options)
     except _database_errors() as error:
         if "already exists" not in str(error):
             raise
         # Two processes that began at once both made the tables: now they are there.
-        return RDBStorage(storage, engine_kwargs=options)
+        opened = RDBStorage(storage, engine_kwargs=options)
+    return opened if local else _patient(opened)
+
+
+def _patient(storage: RDBStorage) -> RDBStorage:
+    """Let a study outlive its server's restart: connect again for a while before giving up."""
+    from sqlalchemy import event  # noqa: PLC0415
+
+    @event.listens_for(storage.engine, "do_connect")
+    def connect(dialect: Any, _: object, args: Any, kwargs: Any) -> Any:  # noqa: ANN401
+        until = time.monotonic() + RESTART
+        while True:
+            try:
+                return dialect.connect(*args, **kwargs)
+            except dialect.loaded_dbapi.OperationalError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(1)
+
+    return storage
 
 
 @contextlib.contextmanager
