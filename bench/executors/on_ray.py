@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import socket
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from bench.executors.worker import Worker
     from bench.progress import Progress
     from bench.request import Request
+
+ANSWER = 10
+"""Seconds in which a cluster must answer."""
 
 RETRIES = 5
 """How often Ray starts a trial again whose machine or process died."""
@@ -80,9 +84,10 @@ def _outcome(
 def _cluster(address: str | None) -> Iterator[None]:
     """Connect to a cluster, or start one of this machine alone; let go of it at the end."""
     try:
+        _knock(address)
         # Trials print little; and what a method prints is for its author, on the machine.
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise BenchError(
             f"No Ray cluster answers at {address or 'this machine'} ({reason}). Start one with"
@@ -92,6 +97,13 @@ def _cluster(address: str | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _knock(address: str | None) -> None:
+    """Raise OSError or ValueError where nobody listens: Ray itself would try for minutes."""
+    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
+    if colon:
+        socket.create_connection((host, int(port)), timeout=ANSWER).close()
 
 
 def _for_elsewhere(request: Request) -> Request:
