@@ -8,7 +8,10 @@
 Within a machine the kernel's lock decides, and a dead owner's is free at once. Some network file
 systems do not carry locks to other machines. There the claim decides: its owner writes it anew
 every `BEAT` seconds. Who finds another machine's claim waits until it has stood still for
-`PATIENCE` seconds of the finder's own clock, and takes over; no two machines' clocks are compared.
+`PATIENCE` seconds of the finder's own clock, and takes over. A claim is silent if its file is
+older than that beside one touched now in the same folder: both times are of the folder's file
+system, and no two machines' clocks are compared. Who finds a silent claim of its own machine, from
+before it was started again, or one that a loss of power tore, takes over at once.
 An owner that was away for so long (a laptop that slept) finds another's claim, and stops.
 """
 
@@ -19,6 +22,7 @@ import json
 import os
 import socket
 import sys
+import tempfile
 import threading
 import time
 import uuid
@@ -63,7 +67,7 @@ class Seen:
         stage: where the owner is, at its last sign of life; "" if it did not say.
         done: steps of that stage done.
         total: steps of that stage.
-        alive: False if the owner has died. Of another machine's that cannot be told: True.
+        alive: False if the owner has died, or is on another machine and silent for `PATIENCE`.
     """
 
     name: str
@@ -175,6 +179,8 @@ class Claim:
             if found is not None and _parsed(found).get("machine") != _machine():
                 if found != seen:
                     seen, since = found, time.monotonic()
+                    if self._is_left(found):
+                        since -= self._patience
                 if time.monotonic() - since < self._patience:
                     waiting.pause()
                     continue
@@ -185,6 +191,15 @@ class Claim:
             # Another machine may have taken it over in the same moment: the last one has it.
             if self._owner() == self._token:
                 return
+
+    def _is_left(self, found: bytes) -> bool:
+        """Say whether a claim, whose lock we hold, is what a start of this machine left behind.
+
+        Hosts may have one name, and their locks not reach each other: only silence tells then. A
+        torn claim's living owner would have written it anew.
+        """
+        host = _parsed(found).get("host", socket.gethostname())
+        return host == socket.gethostname() and _is_silent(self._path, self._patience)
 
     def _put(self, *, new: bool) -> None:
         # Not forced to the disk: after a loss of power no owner is alive, and no claim is needed.
@@ -267,7 +282,9 @@ def claims(folder: Path) -> list[Seen]:
     for path in sorted(folder.glob("[!.]*.claim")):
         content = _parsed(_content(path) or b"")
         if content:
-            alive = content["machine"] != _machine() or _is_locked(path.with_suffix(".lock"))
+            alive = is_locked(path.with_suffix(".lock")) or (
+                content["machine"] != _machine() and not _is_silent(path, PATIENCE)
+            )
             shown = ("about", "host", "pid", "stage", "done", "total")
             found.append(Seen(path.stem, **{key: content[key] for key in shown}, alive=alive))
     return found
@@ -281,7 +298,8 @@ def _locked(lock: FileLock) -> bool:
     return True
 
 
-def _is_locked(path: Path) -> bool:
+def is_locked(path: Path) -> bool:
+    """Say whether a process of this machine holds a lock, with a claim or without."""
     if not path.exists():
         return False
     lock = FileLock(path)
@@ -292,6 +310,21 @@ def _is_locked(path: Path) -> bool:
     if free:
         lock.release()
     return not free
+
+
+def _is_silent(path: Path, patience: float) -> bool:
+    """Say whether a claim was not renewed for so many seconds of its file system's clock.
+
+    False if that cannot be told, as in a folder that may not be written.
+    """
+    try:
+        # To open a file asks a network's server for its time of change; see `Claim._renew`.
+        with path.open("rb") as file, tempfile.TemporaryFile(dir=path.parent) as touched:
+            os.utime(touched.fileno() if os.utime in os.supports_fd else touched.name)
+            age = os.fstat(touched.fileno()).st_mtime - os.fstat(file.fileno()).st_mtime
+    except OSError:
+        return False
+    return age > patience
 
 
 def _content(path: Path) -> bytes | None:

@@ -120,7 +120,8 @@ def _close(attempt: Attempt, status: str, error: str | None = None, *, keep: boo
         (folder / "metrics.jsonl").unlink(missing_ok=True)
         for stage in context.stages:
             log = stage.folder / "metrics.jsonl"
-            append_metrics(folder, log.read_text(encoding="utf-8").splitlines())
+            with contextlib.suppress(FileNotFoundError):  # somebody deleted the stage
+                append_metrics(folder, log.read_text(encoding="utf-8").splitlines())
         append_metrics(folder, context.unfinished_log)
         append_metrics(folder, context.unstaged_log)
     if not keep:

@@ -8,6 +8,7 @@ not written like that, or is malformed, is left to whoever reads any JSON and ca
 
 from __future__ import annotations
 
+import re
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 _BATCH = 50
 """Lines whose matrices are read at once: more do not fit into a processor's cache."""
 
+_BEGIN = re.compile(rb'\{(?:"attempts":[0-9]+,)?"checkpoints":\[')
+_NUMBER = re.compile(rb"0|[1-9][0-9]{0,17}")
 _DIGITS = b"0123456789"
 _WIDEST = 18
 """Digits of a count that surely fits into int64."""
@@ -72,7 +75,7 @@ def _cut(line: bytes) -> tuple[bytes, bytes, bytes] | None:
     Quotes inside of a JSON string are escaped, so what is looked for cannot stand in one. It may
     stand deeper than it should, and then one of the three texts has unequal brackets.
     """
-    if not line.startswith(b'{"checkpoints":['):
+    if not _BEGIN.match(line):
         return None
     config = line.find(b'],"config":{')
     matrices = line.find(b'},"confusion":{"checkpoints":{', config)
@@ -98,7 +101,7 @@ def _configuration(text: bytes, pool: Pool) -> tuple[Shared, int] | None:
     """Return a configuration without its seed, read only if it is new, and the seed."""
     begin, end = text.find(b',"seed":'), text.find(b',"settings":{')
     seed = text[begin + 8 : end]
-    if begin < 0 or not seed.isdigit() or text.count(b'"seed":') != 1:
+    if begin < 0 or not _NUMBER.fullmatch(seed) or text.count(b'"seed":') != 1:
         return None
     name = text[:begin] + text[end:]
     if name not in pool:
@@ -156,6 +159,8 @@ def _split(found: bytes, pool: Pool) -> tuple[_Layout, bytes, tuple[int, int, in
     layout: _Layout | None = pool[key]
     if layout is None:
         return None
+    if not all(bodies):
+        return None
     size = bodies[0].count(b"[") + 1 if bodies else 1
     text = b"],[".join(bodies)
     numbers = text.replace(b"],[", b",")  # a digit beside a bracket would keep the bracket
@@ -168,6 +173,8 @@ def _split(found: bytes, pool: Pool) -> tuple[_Layout, bytes, tuple[int, int, in
 
 def _layout(between: tuple[bytes, ...]) -> _Layout | None:
     """Read the names of matrices, with each matrix replaced by its position."""
+    if not all(before.endswith(b'":') for before in between[:-1]):
+        return None
     places = (str(place).encode() for place in range(len(between)))
     text = b"".join(part for pair in zip(between, places, strict=True) for part in pair)
     count = len(between) - 1

@@ -12,6 +12,7 @@ import torch
 from bench import figures
 from bench.api import Translator
 from bench.classes import protocol
+from bench.errors import BenchError
 from bench.evidence import CHECKPOINT, arrays
 from bench.gather import gather
 from bench.predict import predict, predict_maps
@@ -77,6 +78,9 @@ class Networks:
         final = self.context.stages[-1] if self.context.stages else None
         if final is None or final.module is not self.network:
             return {self.context.steps_taken: None}
+        if not final.folder.is_dir():
+            message = f"{final.folder} is gone, and with it the checkpoints of stage '{final.name}'"
+            raise BenchError(f"{message}. Something deleted it; run the same command again.")
         # Not "*": a kill may have left a hidden temporary file.
         found = {int(p.stem): p for p in (final.folder / "checkpoints").glob("[0-9]*.safetensors")}
         if not found:

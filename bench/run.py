@@ -150,6 +150,8 @@ def finished_run(folder: Path) -> Record | None:
     """
     try:
         record = read_run(folder)
+        if record["run_id"] != folder.name:
+            return None  # somebody renamed the folder of another run
         if record["status"] == "done":
             scored = read_confusions(folder).checkpoints
             if sorted(scored) != sorted(record["checkpoints"]):

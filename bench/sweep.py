@@ -56,6 +56,7 @@ def plan(request: Request) -> list[dict[str, Any]]:
         BenchError: a name or a value in the request is wrong.
     """
     suite, shifts, rows = resolved(request)
+    executors.name_of(request)
     # Once a shift and row, not once a seed: a plan of 10,000 trials must not take a minute.
     settings = {
         (shift.name, number): row.settings(request.preset, shift)
@@ -88,7 +89,8 @@ def sweep(request: Request) -> Report:
     suite = replace(suite, shifts=tuple(dict.fromkeys((*suite.shifts, *shifts))))
     for folder in (request.runs, request.out or request.runs):
         check_writable(folder)
-    check_device(request.device)
+    if executor != "ray":  # there the devices are elsewhere
+        check_device(request.device)
     if rank():
         request = replace(request, log=None)
     shifts, left_out = first_alone(lambda: available(shifts, request), "the data")

@@ -94,7 +94,14 @@ class Launched:
         self._utils = accelerate.utils
         asked = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes")
         cpu = asked or not torch.cuda.is_available()
-        self._state = accelerate.PartialState(cpu=cpu, timeout=PATIENCE)
+        try:
+            self._state = accelerate.PartialState(cpu=cpu, timeout=PATIENCE)
+        except (ValueError, RuntimeError) as error:
+            raise BenchError(
+                f"The environment says that {size()} processes share a trial (WORLD_SIZE), but they"
+                f" cannot meet: {str(error).splitlines()[0]} Start them by torchrun"
+                " --nproc-per-node N -m bench.cli run ..., or unset WORLD_SIZE."
+            ) from error
         self.rank = int(self._state.process_index)
         self.size = int(self._state.num_processes)
         if self.size != size():
@@ -161,7 +168,8 @@ def size() -> int:
 
 def rank() -> int:
     """Return this process' number among them. Loads nothing."""
-    return int(os.environ.get("RANK", "0")) if size() > 1 else 0
+    text = os.environ.get("RANK", "0")
+    return int(text) if size() > 1 and text.isdigit() else 0
 
 
 @cache

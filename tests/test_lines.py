@@ -14,10 +14,19 @@ from hypothesis import strategies as st
 from bench import lines, records
 from bench.digest import canonical_json
 from bench.errors import BenchError
+from bench.migrate import migrate
 
 COMMITTED = Path(__file__).parent.parent / "leaderboards" / "records"
-LINES = (COMMITTED / "digits.jsonl").read_bytes().splitlines()[::9]
-LINES += (COMMITTED / "tune-adda.jsonl").read_bytes().splitlines()[::9]
+
+
+def renewed(line: bytes) -> bytes:
+    """Return a line as the current version writes it."""
+    return canonical_json(migrate(json.loads(line), "here")).encode()
+
+
+OLD = (COMMITTED / "digits.jsonl").read_bytes().splitlines()[::9]
+OLD += (COMMITTED / "tune-adda.jsonl").read_bytes().splitlines()[::9]
+LINES = [*OLD, *map(renewed, OLD[::2])]
 
 
 def whole(line: bytes) -> Any:
@@ -61,6 +70,7 @@ def test_all_committed_records_are_taken_apart() -> None:
     everything = [
         line for path in COMMITTED.glob("*.jsonl") for line in path.read_bytes().splitlines()
     ]
+    everything += list(map(renewed, everything))
     found = apart(everything)
     assert None not in found
     for line, brief in zip(everything, found, strict=True):
@@ -133,6 +143,30 @@ def test_counts_of_any_size(values: list[int]) -> None:
     text = canonical_json(record).encode()
     found = apart([text])[0] or whole(text)
     assert found.matrices.counts[:, 0, :2].tolist() == [values] * len(found.matrices.counts)
+
+
+@pytest.mark.parametrize(
+    ("sound", "odd"),
+    [
+        (b'"seed":', b'"seed":0'),
+        (b'"seed":', b'"seed":99999999999999999999'),
+        (b'":[[', b'":-[['),
+        (b'":[[', b'":0.[['),
+        (b'":[[', b'":[[]],"7":[['),
+        (b'":[[', b'":1[['),
+    ],
+)
+@pytest.mark.parametrize("place", [0, 1])
+def test_what_only_a_parser_refuses(sound: bytes, odd: bytes, place: int) -> None:
+    for line in (OLD[0], renewed(OLD[0])):
+        before, _, after = line.partition(sound)
+        if place and sound in after:
+            more, _, after = after.partition(sound)
+            before += sound + more
+        spoiled = before + odd + after
+        found = apart([line, spoiled, line])
+        assert same(found[0], found[2])
+        assert found[1] is None or same(found[1], whole(spoiled))
 
 
 def test_steps_are_numbers_and_not_text() -> None:

@@ -101,8 +101,9 @@ def prune(
         list[str] | None,
         typer.Option(
             metavar="STATUS",
-            show_default="failed, interrupted, pruned, stopped",
-            help="Delete runs that ended so; stopped is what says running but is not. Repeatable.",
+            show_default="failed, pruned",
+            help="Delete runs that ended so. Repeatable. The same command would go on with those"
+            " that are interrupted, or stopped: they say running, but are not.",
         ),
     ] = None,
     stages: StagesOption = True,
@@ -122,11 +123,17 @@ def prune(
     ] = False,
     yes: YesOption = False,
 ) -> None:
-    """Delete what is of no more use, after a list and a question. Never what is being worked on."""
+    """Delete what is of no more use, after a list and a question. Never what is being worked on.
+
+    Interrupted and stopped runs go only if --status says so, and stages only when no unfinished or
+    broken run stays.
+    """
     from bench.runs.waste import USELESS, delete, find, size  # noqa: PLC0415  pandas
 
     statuses = _statuses(status) or USELESS
     found = find(existing(runs), statuses, stages=stages, heavy=heavy, studies=studies)
+    if stages:
+        _explain_stages(runs, found)
     if not found:
         typer.echo("nothing to delete")
         return
@@ -142,6 +149,18 @@ def prune(
     if len(gone) < len(found):
         count = len(found) - len(gone)
         typer.secho(f"kept {count}: somebody is at it now", fg=typer.colors.YELLOW, err=True)
+
+
+def _explain_stages(runs: Path, found: list[Waste]) -> None:
+    """Say on standard error if the stages stay because of runs that are not finished."""
+    from bench.runs.merging import STAGES  # noqa: PLC0415
+    from bench.runs.waste import unsettled  # noqa: PLC0415
+
+    blocking = unsettled(runs, {each.path for each in found if each.kind == "run"})
+    if blocking and (runs / STAGES).is_dir():
+        count, first = len(blocking), printable(blocking[0].name)
+        line = f"stages stay: {count} unfinished or broken runs may need them, such as {first}"
+        typer.secho(line, fg=typer.colors.YELLOW, err=True)
 
 
 def _statuses(asked: list[str] | None) -> list[str]:

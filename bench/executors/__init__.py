@@ -73,6 +73,8 @@ def name_of(request: Request) -> str:
         )
     if name != "ray" and (request.address is not None or request.gpus is not None):
         raise BenchError(f"--address and --gpus are for --executor ray, not for '{name}'.")
+    if (request.gpus or 0) > 1 and request.gpus != int(request.gpus or 0):
+        raise BenchError(f"--gpus must be a share below 1 or a whole number, got {request.gpus}.")
     if name == "ray" and importlib.util.find_spec("ray") is None:
         raise BenchError(
             "--executor ray needs the package 'ray', which is not installed."

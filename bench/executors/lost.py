@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
 from bench.records import read_run, write_run
+from bench.runs.occupied import alone_at
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,9 +23,10 @@ def lost(job: Job, runs: Path, run_id: str | None, reason: str) -> Outcome:
     """
     record: dict[str, Any] = {}
     if run_id is not None:
-        with contextlib.suppress(BenchError):
+        # Unless another command is at it already.
+        with contextlib.suppress(BenchError), alone_at(runs, run_id) as alone:
             record = read_run(runs / run_id)
-            if record["status"] == "running":
+            if alone and record["status"] == "running":
                 record |= {"status": "failed", "error": reason}
                 write_run(runs / run_id, record)
     return {

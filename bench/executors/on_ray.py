@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import socket
 from dataclasses import replace
 from functools import cache
@@ -40,6 +41,7 @@ def run(request: Request, order: Order, progress: Progress) -> Generator[Outcome
     """Run all jobs on the cluster at ``request.address``. See `bench.executors.Executor`."""
     with _cluster(request.address):
         request = _for_elsewhere(request)
+        _check_fit(request)
         task = ray.remote(_work).options(
             num_cpus=request.threads,
             num_gpus=request.gpus,
@@ -83,20 +85,35 @@ def _outcome(
 @contextlib.contextmanager
 def _cluster(address: str | None) -> Iterator[None]:
     """Connect to a cluster, or start one of this machine alone; let go of it at the end."""
+    handler = signal.getsignal(signal.SIGTERM)
     try:
         _knock(address)
         # Trials print little; and what a method prints is for its author, on the machine.
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise BenchError(
             f"No Ray cluster answers at {address or 'this machine'} ({reason}). Start one with"
             " 'ray start --head', and say its address: --address HOST:6379."
         ) from error
+    with contextlib.suppress(ValueError):  # not the main thread
+        signal.signal(signal.SIGTERM, handler)  # Ray's own ends the process at once
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_fit(request: Request) -> None:
+    """Raise BenchError if no machine is large enough for a trial: Ray would wait for one."""
+    asked = {"CPU": request.threads or 1, "GPU": request.gpus or 0}
+    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if not any(all(there.get(k, 0) >= n for k, n in asked.items()) for there in machines):
+        had = "; ".join(f"{m.get('CPU', 0):g} CPUs and {m.get('GPU', 0):g} GPUs" for m in machines)
+        raise BenchError(
+            f"No machine of the Ray cluster has the {asked['CPU']} CPUs and {asked['GPU']:g} GPUs"
+            f" that a trial asks for. They have: {had}. Change --threads or --gpus."
+        )
 
 
 def _knock(address: str | None) -> None:
@@ -125,7 +142,8 @@ def _for_elsewhere(request: Request) -> Request:
 
 def _work(request: Request, job: Job, folder: Path) -> tuple[Outcome, list[str]]:
     """Do a job in a process of Ray's; `folder` is where relative names of files begin."""
-    os.chdir(folder)
+    with contextlib.suppress(OSError):  # a machine that has no such folder may need none
+        os.chdir(folder)
     notes: list[str] = []
     return _worker(request).run(job, on_note=notes.append), notes
 

@@ -11,6 +11,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import traceback
 from dataclasses import replace
@@ -21,8 +22,10 @@ from bench.errors import BenchError
 from bench.executors.lost import lost
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator
     from multiprocessing.connection import Connection
+    from multiprocessing.context import SpawnContext
+    from multiprocessing.synchronize import Event
 
     from bench.executors import Outcome
     from bench.executors.order import Job, Order
@@ -38,9 +41,13 @@ BEGUN, NOTED, ENDED, FAILED = "begun", "noted", "ended", "failed"
 
 def run(request: Request, order: Order, progress: Progress) -> Generator[Outcome]:
     """Run all jobs in ``request.jobs`` processes. See `bench.executors.Executor`."""
-    request = replace(request, threads=request.threads or threads_each(request.jobs))
     count = min(request.jobs, len(order))
-    members = [_Member(request, number) for number in range(count)]
+    request = replace(request, threads=request.threads or threads_each(request.jobs))
+    context = multiprocessing.get_context(
+        "spawn"
+    )  # a fork copies torch's locks as they happen to be
+    stop = context.Event()
+    members = [_Member(context, request, stop, number) for number in range(count)]
     try:
         with progress.following(request.runs / "locks", request.command):
             while len(order) or any(member.job for member in members):
@@ -51,6 +58,7 @@ def run(request: Request, order: Order, progress: Progress) -> Generator[Outcome
                         order.ended(member.free())
                         yield outcome
     except BaseException:
+        stop.set()
         for member in members:
             member.interrupt()
         raise
@@ -89,18 +97,18 @@ def _ready(members: list[_Member]) -> list[_Member]:
 class _Member:
     """One process, and what it is at."""
 
-    def __init__(self, request: Request, number: int) -> None:
-        self._request, self._number = request, number
+    def __init__(self, context: SpawnContext, request: Request, stop: Event, number: int) -> None:
+        self._context, self._request, self._stop, self._number = context, request, stop, number
         self.job: Job | None = None
         self._run_id: str | None = None
         self._start()
 
     def _start(self) -> None:
-        # Not forked: a fork copies locks of torch's threads in whatever state they are.
-        context = multiprocessing.get_context("spawn")
-        self.pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, self._request, self._number))
-        self._process.start()
+        self.pipe, theirs = self._context.Pipe()
+        arguments = (theirs, self._request, self._stop, self._number)
+        self._process = self._context.Process(target=_serve, args=arguments)
+        with _deaf():
+            self._process.start()
         theirs.close()  # so that its end closes with the process
 
     def begin(self, job: Job) -> None:
@@ -166,6 +174,21 @@ class _Member:
         self.pipe.close()
 
 
+@contextlib.contextmanager
+def _deaf() -> Iterator[None]:
+    """Let a process start deaf to Ctrl-C, until it can answer by more than a traceback."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except ValueError:  # not the main thread, which Ctrl-C does not reach
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _how(code: int | None) -> str:
     """Say how a process ended.
 
@@ -184,9 +207,11 @@ def _how(code: int | None) -> str:
 # ------------------------------------------------------------------ in the process
 
 
-def _serve(pipe: Connection, request: Request, number: int) -> None:
-    """Do the jobs that come through a pipe, until None comes."""
+def _serve(pipe: Connection, request: Request, stop: Event, number: int) -> None:
+    """Do the jobs that come through a pipe, until None comes, or `stop` is set."""
     _end_with_parent()
+    # The command's standard output is for its result; what a method prints is not.
+    sys.stdout = sys.stderr
     _on_stop(_interrupted)
     try:
         if request.device in ("auto", "cuda"):
@@ -194,7 +219,7 @@ def _serve(pipe: Connection, request: Request, number: int) -> None:
         from bench.executors.worker import Worker  # noqa: PLC0415  torch
 
         worker = Worker(request)
-        while job := pipe.recv():
+        while (job := pipe.recv()) and not stop.is_set():
             outcome = worker.run(
                 job,
                 on_begin=lambda run_id: pipe.send((BEGUN, run_id)),

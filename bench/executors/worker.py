@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench import loggers, plugins
+from bench import loggers, plugins, world
 from bench.groups import scores
 from bench.run import finished_run, run_trial
 from bench.runs.reuse import explained
@@ -71,7 +71,8 @@ class Worker:
         folder = self._request.runs / trial.config.run_id
         on_begin(folder.name)
         with loggers.Log(self._request.log, folder) as log:
-            record = finished_run(folder)
+            # Processes of one trial must answer alike, and `run_trial` sees to that.
+            record = finished_run(folder) if world.size() == 1 else None
             if record is None:
                 if note := explained(trial.config, self._request.runs):
                     on_note(note)

@@ -47,7 +47,7 @@ def import_records(paths: Iterable[Path], runs: Path) -> Iterator[Arrival]:
 
 def _import(record: Record, runs: Path) -> Arrival:
     run_id, folder = record["run_id"], runs / record["run_id"]
-    if not _is_own_name(record):
+    if not is_own_name(record):
         return Arrival(run_id, LEFT_OUT, "its id is not that of its configuration")
     with alone_at(runs, run_id) as alone:
         if not alone:
@@ -72,7 +72,7 @@ def absent(folder: Path) -> Arrival:
     return Arrival(folder.name, NEW)
 
 
-def _is_own_name(record: Record) -> bool:
+def is_own_name(record: Record) -> bool:
     """Say whether the id is what names this configuration, and can name a folder."""
     config, run_id = record["config"], record["run_id"]
     start = f"{config['method']}-{config['shift']['name']}-{config['seed']}"

@@ -7,7 +7,17 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.runs.arrivals import CONFLICT, EQUAL, KEPT, LEFT_OUT, NEW, REPLACED, Arrival, absent
+from bench.runs.arrivals import (
+    CONFLICT,
+    EQUAL,
+    KEPT,
+    LEFT_OUT,
+    NEW,
+    REPLACED,
+    Arrival,
+    absent,
+    is_own_name,
+)
 from bench.runs.differences import differences, spoken
 from bench.errors import BenchError
 from bench.runs.moving import arriving, run_folders
@@ -43,7 +53,9 @@ def planned(source: Path, runs: Path) -> Iterator[Arrival]:
         raise BenchError(message)
     busy = at_work(source)
     for theirs in run_folders(source):
-        if theirs.name in busy:
+        if _is_linked(theirs, "run.json", "confusion.npz"):
+            yield Arrival(theirs.name, LEFT_OUT, "it is a link, or a result in it is")
+        elif theirs.name in busy:
             yield Arrival(theirs.name, LEFT_OUT, f"a process is at work on it in {source}")
         else:
             yield _decided(theirs, runs / theirs.name)
@@ -78,13 +90,14 @@ def _merge(theirs: Path, runs: Path) -> Arrival:
             with arriving(folder) as temporary:
                 _copy(theirs, temporary)
                 _check_unchanged(theirs, before)
+                _check_copied(theirs, temporary)
         except _ChangedError as error:
             return Arrival(theirs.name, LEFT_OUT, str(error))
     return arrival
 
 
 class _ChangedError(Exception):
-    """A run changed while it was copied."""
+    """A run changed while it was copied, or did not come whole."""
 
 
 def _check_unchanged(theirs: Path, before: Record) -> None:
@@ -94,6 +107,20 @@ def _check_unchanged(theirs: Path, before: Record) -> None:
     if now != before or theirs.name in at_work(theirs.parent):
         message = f"a process began to work on it in {theirs.parent}"
         raise _ChangedError(message)
+
+
+def _check_copied(theirs: Path, copy: Path) -> None:
+    try:
+        whole = _read(copy) == _read(theirs)
+    except BenchError:
+        whole = False
+    if not whole:
+        message = "its record and its result did not come whole"
+        raise _ChangedError(message)
+
+
+def _is_linked(folder: Path, *files: str) -> bool:
+    return any(path.is_symlink() for path in (folder, *(folder / name for name in files)))
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -112,12 +139,16 @@ def _decided(theirs: Path, ours: Path) -> Arrival:
         record, result = _read(theirs)
     except BenchError as error:
         return Arrival(name, LEFT_OUT, str(error))
+    if record["run_id"] != name or not is_own_name(record):
+        return Arrival(name, LEFT_OUT, "its name is not that of its configuration")
     if not (ours / "run.json").exists():
         return absent(ours)
     try:
         own, own_result = _read(ours)
     except BenchError:
         return Arrival(name, REPLACED, "the one here cannot be read")
+    if own["run_id"] != name:
+        return Arrival(name, CONFLICT, f"the one here is {own['run_id']} by its record")
     statuses = f"the one here is {own['status']}, this one {record['status']}"
     if _RANK.get(record["status"], 0) > _RANK.get(own["status"], 0):
         return Arrival(name, REPLACED, statuses)
@@ -143,7 +174,9 @@ def _merge_stages(source: Path, stages: Path) -> Iterator[Arrival]:
     """Copy finished stages that are not here; equal keys are equal stages."""
     for description in sorted(source.glob(f"[!.]*/{_DESCRIPTION}")):
         theirs = description.parent
-        if not (stages / theirs.name).exists():
+        if _is_linked(theirs, _DESCRIPTION):
+            yield Arrival(theirs.name, LEFT_OUT, "this stage is a link, or its description is")
+        elif not (stages / theirs.name).exists():
             with arriving(stages / theirs.name) as temporary:
                 _copy(theirs, temporary)
             yield Arrival(theirs.name, NEW)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
-
-from bench.claim import Claim, claims
+from bench.claim import Claim, claims, is_locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,16 +31,3 @@ def alone_at(runs: Path, run_id: str) -> Iterator[bool]:
         return
     with Claim(path, {"command": "bench runs"}):
         yield True
-
-
-def is_locked(path: Path) -> bool:
-    """Say whether a process of this machine holds a lock, with a claim or without."""
-    if not path.exists():
-        return False
-    lock = FileLock(path)
-    try:
-        lock.acquire(blocking=False)
-    except (Timeout, OSError):
-        return True
-    lock.release()
-    return False

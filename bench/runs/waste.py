@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from bench.claim import claims
+from bench.claim import claims, is_locked
 from bench.errors import BenchError
 from bench.runs.merging import STAGES
 from bench.runs.moving import ARRIVING, LEAVING, remove, run_folders
-from bench.runs.occupied import LOCKS, alone_at, at_work, is_locked
+from bench.runs.occupied import LOCKS, alone_at, at_work
 from bench.records import BROKEN, read_run
 
 if TYPE_CHECKING:
@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 STOPPED = "stopped"
 """Status of a run whose record says "running" although nobody is at it."""
 
-USELESS = ("failed", "interrupted", "pruned", STOPPED)
-"""Statuses of runs that go unless others are asked for."""
+USELESS = ("failed", "pruned")
+"""Statuses of runs that go unless others are asked for: not of those that a command goes on with."""
+
+_SETTLED = ("done", "diverged", *USELESS)
+"""Statuses of runs whose records name all stages that they need."""
 
 STUDIES = "studies"
 """The folder in which `bench tune` keeps runs folders, one a study."""
@@ -36,7 +39,8 @@ HEAVY = ("checkpoints", "outputs.safetensors", "predictions")
 YOUNG = 3600.0
 """Seconds for which a temporary file may still be somebody's on another machine."""
 
-_TEMPORARY = re.compile(r"\.leaderboard\.md\.\w{8}\.md")
+_TEMPORARY = re.compile(r"\.(?P<name>.+(?P<suffix>\.[^.]+))\.[a-z0-9_]{8}(?P=suffix)")
+"""What `bench.files.atomic_path` calls what it has not finished."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,8 @@ def find(
     Args:
         runs: the runs folder.
         statuses: of runs that go.
-        stages: whether stages go that no run refers to that stays, here or in a study.
+        stages: whether stages go that no run refers to that stays, here or in a study. None goes
+            while a run stays that is `unsettled`.
         heavy: whether finished runs that stay lose their `HEAVY` parts.
         studies: whether runs of studies go, too.
     """
@@ -92,9 +97,20 @@ def find(
     found = [each for place in places for each in _of_place(place, statuses, heavy=heavy)]
     if stages and not any(at_work(place) for place in every):
         gone = {each.path for each in found if each.kind == "run"}
-        staying = [f for place in every for f in run_folders(place) if f not in gone]
-        found += _stages(runs / STAGES, {key for folder in staying for key in _keys(folder)})
+        found += _stages(runs / STAGES, _needed(runs, gone))
     return [each for each in found if all(_is_inside(path, runs) for path in each.paths)]
+
+
+def unsettled(runs: Path, gone: Collection[Path] = ()) -> list[Path]:
+    """Return the runs that may come to need any stage: unfinished, or with a broken record.
+
+    A record names the stages of its run once that has ended.
+
+    Args:
+        runs: the runs folder; studies in it are looked at, too.
+        gone: run folders that do not count.
+    """
+    return [f for f in _staying(runs, gone) if status_of(f, ()) not in _SETTLED]
 
 
 def delete(waste: Waste, statuses: Collection[str] = USELESS) -> bool:
@@ -113,6 +129,8 @@ def delete(waste: Waste, statuses: Collection[str] = USELESS) -> bool:
         if waste.kind in ("run", "heavy"):
             folder = waste.path if waste.kind == "run" else waste.path.parent
             return _delete_alone(folder, waste, statuses)
+        if waste.kind in ("stage", "damaged stage"):
+            return _delete_stage(waste)
         _remove_all(waste.paths)
     except OSError as error:
         message = f"cannot delete {waste.path}: {error.strerror}. What is left of it is unharmed."
@@ -153,13 +171,20 @@ def _of_place(place: Path, statuses: Collection[str], *, heavy: bool) -> Iterato
         parts = [folder / name for name in HEAVY if (folder / name).exists()]
         if heavy and status == "done" and parts:
             yield Waste("heavy", parts[0], "done", tuple(parts[1:]))
-        yield from _temporary(folder.rglob(".*"), lambda _: True)
+        yield from _temporary(folder.rglob(".*"), _is_written)
     yield from _temporary(place.glob(".*"), _is_ours)
     yield from _locks(place / LOCKS)
 
 
 def _is_ours(name: str) -> bool:
-    return name.startswith((ARRIVING, LEAVING)) or bool(_TEMPORARY.fullmatch(name))
+    found = _TEMPORARY.fullmatch(name)
+    return name.startswith((ARRIVING, LEAVING)) or (
+        found is not None and found["name"] == "leaderboard.md"
+    )
+
+
+def _is_written(name: str) -> bool:
+    return _is_ours(name) or bool(_TEMPORARY.fullmatch(name))
 
 
 def _temporary(paths: Iterable[Path], ours: Callable[[str], bool]) -> Iterator[Waste]:
@@ -180,25 +205,33 @@ def _locks(folder: Path) -> Iterator[Waste]:
             yield Waste("lock", there[0], "nobody has it", tuple(there[1:]))
 
 
-def _stages(folder: Path, needed: set[str]) -> Iterator[Waste]:
-    """Yield stages that nothing needs, and what was set aside."""
+def _stages(folder: Path, needed: set[str] | None) -> Iterator[Waste]:
+    """Yield stages that nothing needs, none if that is None, and what was set aside."""
     if any(seen.alive for seen in claims(folder / LOCKS)):
         return
     for path in sorted(folder.glob("[!.]*")):
         if path.name.startswith("damaged-"):
             yield Waste("damaged stage", path, "it was set aside")
-        elif path.is_dir() and path.name not in {LOCKS, *needed}:
+        elif needed is not None and path.is_dir() and path.name not in {LOCKS, *needed}:
             yield Waste("stage", path, "no run that stays refers to it")
     yield from _temporary(folder.glob(".*"), _is_ours)
     yield from _locks(folder / LOCKS)
 
 
-def _keys(folder: Path) -> list[str]:
-    """Return the keys of the stages that a run refers to; a broken record names none."""
+def _staying(runs: Path, gone: Collection[Path]) -> list[Path]:
+    places = (runs, *_studies(runs))
+    return [f for place in places for f in run_folders(place) if f not in gone]
+
+
+def _needed(runs: Path, gone: Collection[Path] = ()) -> set[str] | None:
+    """Return the keys of the stages that runs refer to; None if one may come to need any."""
     try:
-        return [str(stage.get("key")) for stage in read_run(folder)["stages"]]
+        records = [read_run(folder) for folder in _staying(runs, gone)]
     except BenchError:
-        return []
+        return None
+    if any(record["status"] not in _SETTLED for record in records):
+        return None
+    return {str(stage.get("key")) for record in records for stage in record["stages"]}
 
 
 def _is_inside(path: Path, runs: Path) -> bool:
@@ -220,6 +253,22 @@ def _delete_alone(folder: Path, waste: Waste, statuses: Collection[str]) -> bool
     if waste.kind == "run":
         _delete_lock(Waste("lock", folder.parent / LOCKS / f"{folder.name}.lock", "its run went"))
     return True
+
+
+def _delete_stage(waste: Waste) -> bool:
+    """Delete a stage while nobody can compute it, unless a run has begun that may use it."""
+    stages, name = waste.path.parent, waste.path.name
+    runs = stages.parent
+    with alone_at(stages, name) as alone:
+        if not alone or any(at_work(place) for place in (runs, *_studies(runs))):
+            return False
+        if at_work(stages).keys() - {name}:
+            return False
+        needed = set() if waste.kind == "damaged stage" else _needed(runs)
+        if needed is None or name in needed:
+            return False
+        _remove_all(waste.paths)
+    return _delete_lock(Waste("lock", stages / LOCKS / f"{name}.lock", "its stage went")) or True
 
 
 def _remove_all(paths: Iterable[Path]) -> None:

@@ -151,13 +151,11 @@ def test_what_every_trial_would_meet_ends_the_command(tmp_path: Path) -> None:
     assert not [child for child in children if "spawn_main" in " ".join(child.cmdline())]
 
 
-@pytest.fixture
-def command(unruly: Path) -> Iterator[subprocess.Popen[str]]:
-    """Yield a `bench run` whose two processes are in the middle of slow trials."""
-    (unruly / "slow").touch()
+def start(unruly: Path, *more: str) -> subprocess.Popen[str]:
+    """Start a `bench run` of two trials in two processes."""
     arguments = ["--suite", TOY, "--preset", "smoke", "--threads", "1", "--jobs", "2"]
-    arguments += ["--method", f"{PLUGINS}/unruly.py:Slow", "--seeds", "2"]
-    process = subprocess.Popen(
+    arguments += ["--method", f"{PLUGINS}/unruly.py:Slow", "--seeds", "2", *more]
+    return subprocess.Popen(
         [sys.executable, "-m", "bench", "run", *arguments, "--runs", str(unruly / "runs")],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -166,6 +164,13 @@ def command(unruly: Path) -> Iterator[subprocess.Popen[str]]:
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
         start_new_session=True,
     )
+
+
+@pytest.fixture
+def command(unruly: Path) -> Iterator[subprocess.Popen[str]]:
+    """Yield a `bench run` whose two processes are in the middle of slow trials."""
+    (unruly / "slow").touch()
+    process = start(unruly)
     until = time.monotonic() + WAIT
     while len(list(unruly.glob("begun-*"))) < 2:
         assert process.poll() is None, process.communicate()
@@ -190,7 +195,7 @@ def gone(pids: list[int]) -> bool:
 @pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
 @pytest.mark.parametrize(
     ("number", "to"),
-    [(signal.SIGINT, "command"), (signal.SIGINT, "group"), (signal.SIGTERM, "command")],
+    [(signal.SIGINT, "group"), (signal.SIGTERM, "command")],
 )
 def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(
     command: subprocess.Popen[str], unruly: Path, number: signal.Signals, to: str
@@ -215,6 +220,37 @@ def test_no_process_outlives_a_killed_command(command: subprocess.Popen[str], un
     assert gone(workers(unruly))
 
 
+@pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
+@pytest.mark.parametrize("after", [0.0, 0.8])
+def test_ctrl_c_while_processes_start(unruly: Path, after: float) -> None:
+    """They import for seconds before they can answer by more than a traceback."""
+    process = start(unruly)
+    until = time.monotonic() + WAIT
+    while not (children := workers_of(process.pid)) and time.monotonic() < until:
+        time.sleep(0.02)
+    time.sleep(after)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=WAIT)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert gone(children)
+
+
+def workers_of(pid: int) -> list[int]:
+    children = psutil.Process(pid).children()
+    return [child.pid for child in children if "spawn_main" in " ".join(child.cmdline())]
+
+
+def test_standard_output_is_the_document_alone(unruly: Path) -> None:
+    """A method may print; with --json that must not reach the document."""
+    (unruly / "loud").touch()
+    process = start(unruly, "--json")
+    out, err = process.communicate(timeout=WAIT)
+    assert process.returncode == 0, err
+    assert [trial["status"] for trial in json.loads(out)] == ["done", "done"]
+    assert err.count("loud and clear") == 2
+
+
 # ------------------------------------------------------------------ what was asked for
 
 
@@ -232,6 +268,7 @@ def test_which_executor() -> None:
         (Request(executor="ray", jobs=2), "--threads and --gpus say how many"),
         (Request(address="localhost:6379"), "for --executor ray"),
         (Request(jobs=2, gpus=0.5), "for --executor ray"),
+        (Request(executor="ray", gpus=1.5), "a share below 1 or a whole number, got 1.5"),
     ],
 )
 def test_what_does_not_go_together(asked: Request, says: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -53,11 +54,15 @@ class Cluster:
 
     def stop(self) -> None:
         """End every process of this cluster, and of no other."""
+        ours: set[psutil.Process] = set()
         for process in psutil.process_iter(["cmdline"]):
             if self.temporary.name in " ".join(process.info["cmdline"] or ()):
-                with_children = [process, *process.children(recursive=True)]
-                for one in with_children:
-                    kill(one)
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    ours |= {process, *process.children(recursive=True)}
+        for process in ours:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(ours, timeout=10)
         self.temporary.cleanup()
 
     def _alike(self) -> list[str]:
@@ -95,14 +100,6 @@ class Cluster:
             stderr=subprocess.PIPE,
             text=True,
         )
-
-
-def kill(process: psutil.Process) -> None:
-    try:
-        process.kill()
-        process.wait(WAIT)
-    except psutil.NoSuchProcess:
-        pass
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +152,8 @@ def test_a_node_dies_while_it_works(cluster: Cluster, tmp_path: Path) -> None:
     node = nodes.pop()
     assert node is not None
     for one in (node, *node.children(recursive=True)):
-        kill(one)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            one.kill()
     (cluster.folder / "slow").unlink()
     outcomes = answer(process)
     assert [outcome["status"] for outcome in outcomes] == ["done"] * 4
@@ -179,3 +177,30 @@ def test_no_cluster_there(cluster: Cluster, tmp_path: Path) -> None:
     assert process.returncode == 2, err
     assert "No Ray cluster answers at 127.0.0.1:1" in err
     assert "Traceback" not in err
+
+
+def test_no_machine_is_large_enough(cluster: Cluster, tmp_path: Path) -> None:
+    process = cluster.bench(tmp_path, "--gpus", "2")
+    _, err = process.communicate(timeout=WAIT)
+    assert process.returncode == 2, err
+    assert "No machine of the Ray cluster has the 1 CPUs and 2 GPUs" in err
+
+
+def test_sigterm_stops_as_cleanly_as_ctrl_c(cluster: Cluster, tmp_path: Path) -> None:
+    """Job schedulers send it; Ray's own handler would end the process at once."""
+    for begun in cluster.folder.glob("begun-*"):
+        begun.unlink()
+    (cluster.folder / "slow").touch()
+    process = cluster.bench(tmp_path, "--method", f"{PLUGINS}/unruly.py:Slow")
+    until = time.monotonic() + WAIT
+    while not list(cluster.folder.glob("begun-*")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until
+        time.sleep(0.2)
+    process.terminate()
+    _, err = process.communicate(timeout=WAIT)
+    (cluster.folder / "slow").unlink()
+    assert process.returncode == 130, err
+    assert "run the same command to go on" in err
+    records = [json.loads(path.read_text()) for path in tmp_path.glob("*/run.json")]
+    assert {record["status"] for record in records} == {"interrupted"}

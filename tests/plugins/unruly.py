@@ -50,6 +50,8 @@ class Slow:
     def fit(self, task: Task, ctx: Context) -> torch.nn.Module:
         def train(net: torch.nn.Module) -> None:
             (_here() / f"begun-{ctx.seed}-{os.getpid()}").touch()
+            if (_here() / "loud").exists():
+                print("loud and clear")
             _train(net, task, ctx)
 
         return ctx.stage("whole", params=self, build=ctx.network, train=train)
