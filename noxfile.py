@@ -61,7 +61,11 @@ def tests(session: nox.Session) -> None:
     python = in_shared_environment(session)
     # One thread: the tests' networks are tiny, and equal numbers need equal thread counts.
     environment = {"OMP_NUM_THREADS": "1"}
-    session.run(python, "-m", "pytest", *session.posargs, env=environment, external=True)
+    # A file's tests share what takes long to make, so a file stays in one process.
+    several = ("-n", "auto", "--maxprocesses", "4", "--dist", "loadfile")
+    session.run(
+        *(python, "-m", "pytest", *several, *session.posargs), env=environment, external=True
+    )
 
 
 @nox.session(venv_backend="none")

@@ -173,7 +173,8 @@ class Claim:
 
     def _take(self, waiting: _Waiting) -> None:
         """Wait while another machine is at it, and put our claim in its place."""
-        seen, since = b"", time.monotonic()
+        seen: bytes | None = None
+        since = time.monotonic()
         while True:
             found = _content(self._path)
             if found is not None and _parsed(found).get("machine") != _machine():

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -14,11 +15,12 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import claim as module
-from bench.claim import Claim, claims
+from bench.claim import PATIENCE, Claim, claims
 from bench.errors import ClaimLostError
 
 if TYPE_CHECKING:
@@ -282,6 +284,61 @@ def test_another_machine_that_gives_no_sign_of_life_is_succeeded(path: Path) -> 
         claim.check()
         assert token(path) != "theirs"
     assert claims(path.parent) == []
+
+
+def aged(path: Path, seconds: float) -> None:
+    """Make a claim as old as that."""
+    then = time.time() - seconds
+    os.utime(path.with_suffix(".claim"), (then, then))
+
+
+def test_another_machine_that_was_silent_for_long_counts_as_dead(path: Path) -> None:
+    foreign(path)
+    aged(path, PATIENCE - 20)
+    assert claims(path.parent)[0].alive
+    aged(path, PATIENCE + 20)
+    assert not claims(path.parent)[0].alive
+    with FileLock(path):  # its lock reaches this machine
+        assert claims(path.parent)[0].alive
+    assert {each.suffix for each in path.parent.iterdir()} == {".claim", ".lock"}
+
+
+def test_a_folder_that_may_not_be_written_tells_nothing(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    foreign(path)
+    aged(path, 2 * PATIENCE)
+
+    def refused(**_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refused)
+    assert claims(path.parent)[0].alive
+
+
+@pytest.mark.parametrize("torn", [False, True])
+def test_what_was_there_before_this_machine_started_is_free_at_once(
+    path: Path, *, torn: bool
+) -> None:
+    foreign(path, machine=f"{socket.gethostname()}:another boot", host=socket.gethostname())
+    if torn:
+        path.with_suffix(".claim").write_bytes(b"")
+    aged(path, PATIENCE + 20)
+    began = time.monotonic()
+    with Claim(path, {}) as claim:
+        claim.check()
+    assert time.monotonic() - began < PATIENCE / 2
+
+
+@pytest.mark.parametrize(("host", "age"), [(socket.gethostname(), 0.0), ("far", 10 * PATIENCE)])
+def test_a_living_namesake_and_another_machine_are_waited_for(
+    path: Path, host: str, age: float
+) -> None:
+    foreign(path, machine=f"{host}:another boot", host=host)
+    aged(path, age)
+    began = time.monotonic()
+    with Claim(path, {}, patience=0.4):
+        assert time.monotonic() - began >= 0.4
 
 
 def test_another_machine_that_lives_keeps_it(path: Path) -> None:

@@ -209,6 +209,78 @@ def test_folders_that_cannot_be_merged(tmp_path: Path) -> None:
         assert said in result.stderr
 
 
+@pytest.mark.parametrize("linked", ["", "run.json", "confusion.npz"])
+@pytest.mark.parametrize("ours", ["absent", "failed"])
+def test_a_run_that_is_or_holds_a_link_is_left_out(tmp_path: Path, linked: str, ours: str) -> None:
+    elsewhere = runs_folder(tmp_path / "elsewhere", "done", "done")
+    source, runs = runs_folder(tmp_path / "a", "done", "done"), runs_folder(tmp_path / "b", ours)
+    first, second = ids(source)
+    path = source / first / linked
+    path.rename(tmp_path / "gone")
+    path.symlink_to(elsewhere / first / linked)
+    before = content(runs)
+    result = bench("runs", "merge", source, "--runs", runs, "--yes")
+    assert (result.exit_code, result.stdout) == (1, "1 left out, 1 new\n")
+    assert f"left out: {first}: it is a link, or a result in it is" in result.stderr
+    after = content(runs)
+    assert before.items() <= after.items()
+    assert {name.split("/")[0] for name in after.keys() - before.keys()} == {second}
+
+
+def test_a_stage_that_is_a_link_is_left_out(tmp_path: Path) -> None:
+    source = runs_folder(tmp_path / "a", "done")
+    (tmp_path / "k1").mkdir()
+    (tmp_path / "k1" / "stage.json").write_text("secret", encoding="utf-8")
+    (source / "stages").mkdir()
+    (source / "stages" / "k1").symlink_to(tmp_path / "k1")
+    result = bench("runs", "merge", source, "--runs", tmp_path / "b")
+    assert (result.exit_code, result.stdout) == (1, "1 new, 1 left out\n")
+    assert not (tmp_path / "b" / "stages" / "k1").exists()
+
+
+@pytest.mark.parametrize("missing", ["run.json", "confusion.npz"])
+def test_what_does_not_come_whole_replaces_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    source, runs = runs_folder(tmp_path / "a", "done"), runs_folder(tmp_path / "b", "failed")
+    before = content(runs)
+    import bench.runs.merging as module
+
+    copy = module._copy
+
+    def torn(theirs: Path, target: Path) -> None:
+        copy(theirs, target)
+        (target / missing).unlink()
+
+    monkeypatch.setattr(module, "_copy", torn)
+    (arrival,) = merge(source, runs)
+    assert (arrival.outcome, arrival.why) == (
+        "left out",
+        "its record and its result did not come whole",
+    )
+    assert content(runs) == before
+
+
+def test_a_run_under_another_runs_name_is_left_out_and_never_replaced(tmp_path: Path) -> None:
+    source, other = (runs_folder(tmp_path / name, "done") for name in "ab")
+    (name,) = ids(source)
+    wrong = f"{name.rpartition('-')[0]}-000000000000"
+    (source / name).rename(source / wrong)
+    (arrival,) = merge(source, tmp_path / "c")
+    assert (arrival.outcome, ids(tmp_path / "c")) == ("left out", [])
+    # Nor does it help to change the record, too.
+    record = records.read_run(source / wrong)
+    records.write_run(source / wrong, record | {"run_id": wrong})
+    (arrival,) = merge(source, tmp_path / "c")
+    assert (arrival.outcome, ids(tmp_path / "c")) == ("left out", [])
+    # Here, it is a result that may be nowhere else.
+    records.write_run(other / name, record | {"run_id": wrong})
+    (source / wrong).rename(source / name)
+    records.write_run(source / name, record)
+    (arrival,) = merge(source, other)
+    assert (arrival.outcome, arrival.why) == (CONFLICT, f"the one here is {wrong} by its record")
+
+
 def test_links_are_left_where_they_are(tmp_path: Path) -> None:
     """A stranger's folder must not pull files of this machine into ours."""
     source, runs = runs_folder(tmp_path / "a", "done"), tmp_path / "b"

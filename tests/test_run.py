@@ -153,7 +153,9 @@ def test_checkpoints_are_the_stages_own_and_take_no_more_space(finished: dict[st
 # ------------------------------------------------------------------ methods of other shapes
 
 OTHERS = """
+    import shutil
     from dataclasses import dataclass
+    from pathlib import Path
     import torch
     from torch import nn
 
@@ -184,6 +186,14 @@ OTHERS = """
         def fit(self, task, ctx):
             ctx.log(event=1)
             raise RuntimeError("enough")
+
+    @dataclass(frozen=True)
+    class LosesStage:
+        def fit(self, task, ctx):
+            net = ctx.stage("source", params={}, build=ctx.network, train=lambda net: None)
+            (stages,) = Path(__file__).parent.glob("*/stages")
+            shutil.rmtree(stages)
+            return net
 """
 
 
@@ -216,6 +226,26 @@ def test_a_failed_run_leaves_its_record_and_its_log(others: str, tmp_path: Path)
     assert record(folder)["status"] == "failed"
     assert files(folder) == {"run.json", "metrics.jsonl"}
     assert json.loads((folder / "metrics.jsonl").read_text())["event"] == 1
+
+
+def test_a_trial_whose_stage_was_deleted_fails_and_the_others_go_on(
+    others: str, tmp_path: Path
+) -> None:
+    failed, after = run(tmp_path / "runs", f"{others}:LosesStage", f"{others}:NoStage")
+    content = record(failed)
+    assert content["status"] == "failed"
+    assert "is gone, and with it the checkpoints of stage 'source'" in content["error"]
+    assert [stage["name"] for stage in content["stages"]] == ["source"]
+    assert record(after)["status"] == "done"
+
+
+def test_a_run_under_another_runs_name_is_not_its_result(
+    finished: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / finished["adda"].name
+    shutil.copytree(finished["adda"], folder)
+    assert finished_run(folder) is not None
+    assert finished_run(folder.rename(tmp_path / finished["cycada"].name)) is None
 
 
 def test_a_pruned_run_keeps_what_it_needs_to_go_on(

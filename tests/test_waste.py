@@ -81,7 +81,7 @@ STATUSES = ("done", "failed", "interrupted", "pruned", "running", "diverged", "b
 @pytest.mark.parametrize(
     ("asked", "gone"),
     [
-        ((), (1, 2, 3, 4)),
+        ((), (1, 3)),
         (("failed",), (1,)),
         (("stopped", "broken"), (4, 6)),
         (("diverged",), (5,)),
@@ -142,7 +142,7 @@ def test_somebody_at_a_terminal_is_asked(tmp_path: Path, answer: str, code: int,
 
 
 def test_stages_go_that_no_remaining_run_refers_to(tmp_path: Path) -> None:
-    runs = runs_folder(tmp_path / "runs", "done", "failed", "running")
+    runs = runs_folder(tmp_path / "runs", "done", "failed", "pruned")
     study = runs_folder(runs / "studies" / "mine", "done", "done", "done", "done", "pruned")
     keys = [[s["key"] for s in json.loads(line)["stages"]] for line in LINES]
     for key in {key for each in keys[:5] for key in each}:
@@ -162,7 +162,7 @@ def test_stages_go_that_no_remaining_run_refers_to(tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert len(list(study.glob("*/run.json"))) == 5
     assert not (runs / "stages" / "damaged-k-x").exists()
-    assert {path.name for path in (runs / "stages").iterdir()} == {k for e in keys[:5] for k in e}
+    assert files(runs / "stages") == {f"{k}/stage.json" for e in keys[:5] for k in e}
     (runs / "studies").rename(tmp_path / "studies")
     for path in runs.glob("*/run.json"):
         path.unlink()
@@ -170,7 +170,7 @@ def test_stages_go_that_no_remaining_run_refers_to(tmp_path: Path) -> None:
 
 
 def test_nothing_goes_that_a_living_process_is_at(tmp_path: Path) -> None:
-    runs = runs_folder(tmp_path / "runs", "failed", "running", "interrupted")
+    runs = runs_folder(tmp_path / "runs", "failed", "failed", "pruned")
     stage(runs, "nobodys")
     with Claim(runs / "locks" / f"{IDS[1]}.lock", {}):
         found = find(runs)
@@ -180,6 +180,50 @@ def test_nothing_goes_that_a_living_process_is_at(tmp_path: Path) -> None:
     with Claim(runs / "stages" / "locks" / "nobodys.lock", {}):
         assert names(find(runs), "stage") == []
     assert names(find(runs), "stage") == ["nobodys"]
+
+
+@pytest.mark.parametrize("status", ["running", "interrupted", "broken"])
+def test_stages_stay_while_a_run_may_come_to_need_them(tmp_path: Path, status: str) -> None:
+    """An attempt that begins writes an empty list of stages over that of the one before."""
+    runs = runs_folder(tmp_path / "runs", "done", "failed", status)
+    stage(runs, "maybe")
+    (runs / "stages" / "damaged-k-x").mkdir()
+    assert {each.kind for each in find(runs)} == {"run", "damaged stage"}
+    result = bench("runs", "prune", "--runs", runs, "--yes")
+    assert "stages stay: 1 unfinished or broken runs may need them" in result.stderr
+    assert IDS[2] in result.stderr
+    assert (runs / "stages" / "maybe").exists()
+    asked = status.replace("running", "stopped")
+    result = bench("runs", "prune", "--runs", runs, "--yes", "--status", asked)
+    assert "stages stay" not in result.stderr
+    assert not (runs / "stages" / "maybe").exists()
+
+
+def test_a_stage_that_a_run_came_to_need_after_the_list_was_made_stays(tmp_path: Path) -> None:
+    runs = runs_folder(tmp_path / "runs", "done", "done")
+    study = runs_folder(runs / "studies" / "mine", "done")
+    stage(runs, "used")
+    stage(runs, "damaged-k-x")
+    (damaged, used) = found = find(runs)
+    for lock in (
+        runs / "locks" / f"{IDS[2]}.lock",
+        study / "locks" / f"{IDS[2]}.lock",
+        runs / "stages" / "locks" / "used.lock",
+        runs / "stages" / "locks" / "other.lock",
+    ):
+        with Claim(lock, {}):
+            assert not delete(used)
+            assert not delete(damaged)
+    record = records.read_run(study / IDS[0])
+    records.write_run(study / IDS[0], record | {"status": "running", "stages": []})
+    assert not delete(used)
+    first = {**record["stages"][0], "key": "used"}
+    records.write_run(study / IDS[0], record | {"stages": [first]})
+    assert not delete(used)
+    assert (runs / "stages" / "used" / "stage.json").exists()
+    records.write_run(study / IDS[0], record)
+    assert all(delete(each) for each in found)
+    assert files(runs / "stages") <= {"locks/other.lock"}
 
 
 @pytest.fixture
@@ -202,7 +246,7 @@ def test_a_killed_process_no_longer_counts(tmp_path: Path, busy_process: int) ->
     runs = tmp_path / "runs"
     (runs / "locks").rename(tmp_path / "locks")
     runs.rmdir()
-    runs_folder(runs, "running", "done")
+    runs_folder(runs, "failed", "done")
     (runs / "locks").rmdir()
     (tmp_path / "locks").rename(runs / "locks")
     assert find(runs) == []
@@ -215,7 +259,7 @@ def test_a_killed_process_no_longer_counts(tmp_path: Path, busy_process: int) ->
 
 
 def test_what_was_taken_up_after_the_list_was_made_stays(tmp_path: Path) -> None:
-    runs = runs_folder(tmp_path / "runs", "failed", "interrupted", "done")
+    runs = runs_folder(tmp_path / "runs", "failed", "pruned", "done")
     (runs / IDS[2] / "checkpoints").mkdir()
     first, second, third = find(runs, heavy=True)
     with Claim(runs / "locks" / f"{IDS[0]}.lock", {}):
@@ -258,19 +302,21 @@ def test_what_killed_writers_left_goes_when_it_is_old(tmp_path: Path) -> None:
         old(runs / "locks" / "gone.lock", ""),
         old(runs / "locks" / "torn.claim"),
     ]
-    for name in (".arriving-x", ".leaving-x", "stages/.arriving-y"):
+    for name in (".arriving-x", ".leaving-x", "stages/.arriving-y", f"{IDS[0]}/.leaving-z"):
         old(runs / name / "run.json")
         os.utime(runs / name, (time.time() - 7200,) * 2)
         waste.append(runs / name)
     kept = [
         *(old(runs / name) for name in (".gitignore", ".leaderboard.md", ".notes", "notes.md")),
         *(old(runs / ".git" / "config"), old(runs / "locks-of-mine" / "x")),
+        *(old(runs / IDS[0] / name) for name in (".notes", ".notes.md", ".a.bc.json", ".x/y")),
+        *(old(runs / IDS[0] / name) for name in (".run.json.abcd1234.md", ".settings.abcd1234")),
     ]
     (runs / ".arriving-young").mkdir()
-    (runs / IDS[0] / ".young").write_text("somebody's", encoding="utf-8")
+    (runs / IDS[0] / ".run.json.young234.json").write_text("somebody's", encoding="utf-8")
     assert sorted(each.path for each in find(runs)) == sorted(waste)
     result = bench("runs", "prune", "--runs", runs, "--yes")
-    assert "6 x temporary files" in result.stdout
+    assert "7 x temporary files" in result.stdout
     assert "2 x locks that nobody has" in result.stdout
     assert not any(path.exists() for path in waste)
     assert all(path.exists() for path in [*kept, runs / ".arriving-young"])

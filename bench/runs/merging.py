@@ -174,9 +174,11 @@ def _merge_stages(source: Path, stages: Path) -> Iterator[Arrival]:
     """Copy finished stages that are not here; equal keys are equal stages."""
     for description in sorted(source.glob(f"[!.]*/{_DESCRIPTION}")):
         theirs = description.parent
+        if (stages / theirs.name).exists():
+            continue
         if _is_linked(theirs, _DESCRIPTION):
             yield Arrival(theirs.name, LEFT_OUT, "this stage is a link, or its description is")
-        elif not (stages / theirs.name).exists():
+        else:
             with arriving(stages / theirs.name) as temporary:
                 _copy(theirs, temporary)
             yield Arrival(theirs.name, NEW)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from bench.claim import Claim, claims, is_locked
+from bench.claim import BEAT, Claim, claims, is_locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,5 +29,6 @@ def alone_at(runs: Path, run_id: str) -> Iterator[bool]:
     if run_id in at_work(runs) or is_locked(path):
         yield False
         return
-    with Claim(path, {"command": "bench runs"}):
+    # What is left of a claim is silent: to see it stand still for some beats is enough.
+    with Claim(path, {"command": "bench runs"}, patience=3 * BEAT):
         yield True

@@ -268,7 +268,8 @@ def _delete_stage(waste: Waste) -> bool:
         if needed is None or name in needed:
             return False
         _remove_all(waste.paths)
-    return _delete_lock(Waste("lock", stages / LOCKS / f"{name}.lock", "its stage went")) or True
+    _delete_lock(Waste("lock", stages / LOCKS / f"{name}.lock", "its stage went"))
+    return True
 
 
 def _remove_all(paths: Iterable[Path]) -> None:
