@@ -616,7 +616,7 @@ def test_hostile_names_in_an_error(command: Any) -> None:
     ("damage", "said"),
     [
         (lambda record: record.pop("status"), "missing 'status'"),
-        (lambda record: record.update(schema=2), "unknown 'schema'"),
+        (lambda record: record.update(mood="good"), "unknown 'mood'"),
         (lambda record: record["config"].update(tuned="yes"), "expected a rule's name"),
         (lambda record: record["confusion"].update(checkpoints={"6": [[-1]]}), "malformed"),
     ],
