@@ -297,7 +297,13 @@ def leaderboard(
 
     with without_collection():
         frame = load_records(records) if records else load_runs(runs_commands.existing(runs))
-        text = tables.render(tables.rows(frame, plugins.load_suite(suite), select), style)
+        chosen = plugins.load_suite(suite)
+        text = tables.render(tables.rows(frame, chosen, select), style)
+        elsewhere = set(frame["shift"].dropna()) - {shift.name for shift in chosen.shifts}
+    if elsewhere:
+        listed = ", ".join(sorted(elsewhere))
+        message = f"runs on {listed} are not in the table of '{suite}': say --suite"
+        typer.secho(printable(message), fg=typer.colors.YELLOW, err=True)
     if out is None:
         typer.echo(printable(text.rstrip("\n"), NEW_LINE))
     else:
@@ -343,7 +349,7 @@ def check(
 def _show_check(check: Check) -> None:
     mark = typer.style("ok    ", fg=typer.colors.GREEN)
     if check.skipped:
-        mark = "cannot"
+        mark = "no    "
     elif not check.ok:
         mark = typer.style("BROKEN", fg=typer.colors.RED)
     typer.echo(f"{mark} {check.name}" + (f": {check.detail}" if check.detail else ""))

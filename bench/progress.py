@@ -100,7 +100,7 @@ class Progress:
         reason = f": {outcome['error']}" if outcome["error"] else ""
         self.say(
             f"{outcome['shift']} seed {outcome['seed']} {outcome['method']}: {ending}{reason}"
-            f" ({outcome['seconds']:.0f} s)"
+            f" ({'done before' if outcome['reused'] else format(outcome['seconds'], '.0f') + ' s'})"
         )
 
     def note(self, job: Job, note: str) -> None:

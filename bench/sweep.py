@@ -121,4 +121,5 @@ def _run(request: Request, executor: str, jobs: list[Job]) -> list[Outcome]:
             outcomes.append(outcome)
             progress.finish_trial(outcome)
     ordered = sorted(outcomes, key=lambda outcome: outcome["place"])
-    return [{k: v for k, v in outcome.items() if k != "place"} for outcome in ordered]
+    passing = ("place", "reused")  # of this command, and not of the trial
+    return [{k: v for k, v in outcome.items() if k not in passing} for outcome in ordered]

@@ -281,7 +281,8 @@ def available(shifts: list[Shift], request: Request) -> tuple[list[Shift], list[
         listed = "\n".join(f"  {line}" for line in left_out)
         raise MissingDataError(
             f"Nothing was run, because data is missing:\n{listed}\n"
-            "Add it, or run the rest with --skip-missing."
+            "Add it, say where it is (--data DIR, or BENCH_DATA), or run the rest with"
+            " --skip-missing."
         )
     if not usable:
         listed = "\n".join(f"  {line}" for line in left_out)

@@ -504,7 +504,7 @@ def test_an_unknown_format(finished: tuple[Path, Any]) -> None:
 def test_check_a_good_method_and_a_bad_one(bad: Path) -> None:
     good = bench("check", BNM)
     assert (good.exit_code, good.stdout.count("ok ")) == (0, 8)
-    assert "cannot fits a segmentation task" in good.stdout
+    assert "no     fits a segmentation task" in good.stdout
     broken = bench("check", f"{bad}:WrongShape", "--json")
     assert broken.exit_code == 1
     assert [row["ok"] for row in json.loads(broken.stdout)] == [True, True, False]

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from bench import records
 from bench.claim import Claim
 from bench.cli import app
+from bench.evidence import OUTPUTS
 from bench.records import Confusions
 from bench.runs.arrivals import CONFLICT, EQUAL, KEPT, NEW, REPLACED, import_records
 from bench.runs.merging import merge, planned
@@ -294,3 +295,16 @@ def test_links_are_left_where_they_are(tmp_path: Path) -> None:
     assert (runs / folder.name / "figures").is_dir()
     assert not list(runs.rglob("picture.png"))
     assert not (runs / folder.name / "outside").exists()
+
+
+def test_a_run_that_was_imported_is_completed(tmp_path: Path) -> None:
+    """A record has the result, and not what new rules need."""
+    source, runs = runs_folder(tmp_path / "a", "done"), tmp_path / "b"
+    (name,) = ids(source)
+    (source / name / OUTPUTS).write_bytes(b"logits")
+    assert bench("runs", "merge", source, "--runs", runs).exit_code == 0
+    (runs / name / OUTPUTS).unlink()
+    result = bench("runs", "merge", source, "--runs", runs, "--yes")
+    assert (result.exit_code, result.stdout) == (0, "1 replaced\n")
+    assert (runs / name / OUTPUTS).read_bytes() == b"logits"
+    assert bench("runs", "merge", source, "--runs", runs).stdout == "1 equal\n"

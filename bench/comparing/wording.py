@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from bench import paired
 from bench.comparing.alike import said, shared
 from bench.comparing.comparison import TIE, A, B
+from bench.stored import brief_of
 from bench.tables.cells import NAMES
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from bench.comparing.alike import Difference
     from bench.comparing.comparison import OnShift, Result, Side
     from bench.comparing.contenders import Contender
+    from bench.stored import Run
 
 _TINY = 0.0001
 """P-values below it are not written out."""
@@ -99,6 +102,7 @@ def notes(
 ) -> tuple[str, ...]:
     """Return what a reader must know, in sentences, what weighs most first."""
     return (
+        *_on_presets(*found),
         *_on_fairness(sides, shared(*found, shifts), differing),
         *_on_runs(*found, shifts),
         *_on_statistics(overall, len(shifts)),
@@ -132,10 +136,21 @@ def _chooser(side: Side) -> str:
     return ", ".join([f"rule {side.rule}", *(f"tuned by {rule}" for rule in searches)])
 
 
+def _on_presets(a: Contender, b: Contender) -> Iterator[str]:
+    groups = [*a.groups.values(), *b.groups.values()]
+    if any(group.config["preset"] == "smoke" for group in groups):
+        yield "Preset smoke: a few steps of everything, for tests. These figures mean nothing."
+
+
 def _on_runs(a: Contender, b: Contender, shifts: Mapping[str, OnShift]) -> Iterator[str]:
     for side, other in ((a, b), (b, a)):
         if alone := [shift for shift in side.groups if shift not in other.groups]:
             yield f"Only {side.name} ran on {', '.join(alone)}: nothing to compare there."
+    for side in (a, b):
+        for shift, group in side.groups.items():
+            seen = Counter(kind for run in group.runs.values() for kind in _troubles(run))
+            for kind, count in sorted(seen.items()):
+                yield f"{side.name} on {shift}: {kind} in {count} of {len(group.runs)} runs."
     for shift, result in shifts.items():
         for side, sample in ((a, result.a), (b, result.b)):
             if sample.failed:
@@ -149,6 +164,11 @@ def _on_runs(a: Contender, b: Contender, shifts: Mapping[str, OnShift]) -> Itera
                     f"{side.name} on {shift}: no pair for seed {listed(sample.alone)}, which the"
                     " other side lacks."
                 )
+
+
+def _troubles(run: Run) -> set[str]:
+    """Return what went wrong while a run trained, each kind once."""
+    return {event["kind"] for event in brief_of(run.record).events}
 
 
 def _reason(failure: Mapping[str, Any]) -> str:

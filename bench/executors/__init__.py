@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Outcome = dict[str, Any]
 """What came of a job: place, run_id, method, settings, shift, seed, status, metrics, error,
-seconds."""
+seconds, and whether it was "reused": done by an earlier command."""
 
 EXECUTORS = {
     "serial": "bench.executors.serial",

@@ -40,4 +40,5 @@ def lost(job: Job, runs: Path, run_id: str | None, reason: str) -> Outcome:
         "metrics": {},
         "error": reason,
         "seconds": record.get("seconds", 0.0),
+        "reused": False,
     }

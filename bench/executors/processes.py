@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from dataclasses import replace
 from multiprocessing import connection
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 
 GRACE = 60
 """Seconds that an interrupted process has to write how far it came."""
+
+NERVOUS = 1.0
+"""Seconds within which a second Ctrl-C is taken for the first: it may reach a group twice."""
 
 BEGUN, NOTED, ENDED, FAILED = "begun", "noted", "ended", "failed"
 """What a process sends: (kind, content)."""
@@ -57,8 +61,10 @@ def run(request: Request, order: Order, progress: Progress) -> Generator[Outcome
                     if outcome is not None:
                         order.ended(member.free())
                         yield outcome
-    except BaseException:
+    except BaseException as error:
         stop.set()
+        if isinstance(error, KeyboardInterrupt):
+            progress.say("stopping: trials note how far they came; Ctrl-C again kills them")
         for member in members:
             member.interrupt()
         raise
@@ -166,8 +172,14 @@ class _Member:
 
     def close(self) -> None:
         """Wait until it has ended; use force if it takes too long, or the user loses patience."""
+        began = time.monotonic()
         with contextlib.suppress(KeyboardInterrupt):
-            self._process.join(GRACE)
+            try:
+                self._process.join(GRACE)
+            except KeyboardInterrupt:
+                if time.monotonic() - began > NERVOUS:
+                    raise
+                self._process.join(GRACE)
         if self._process.is_alive():
             self._process.kill()
             self._process.join()

@@ -73,11 +73,12 @@ class Worker:
         with loggers.Log(self._request.log, folder) as log:
             # Processes of one trial must answer alike, and `run_trial` sees to that.
             record = finished_run(folder) if world.size() == 1 else None
+            reused = record is not None
             if record is None:
                 if note := explained(trial.config, self._request.runs):
                     on_note(note)
                 record = self._train(trial, material, on_step, log)
-            outcome = self._outcome(job, record)
+            outcome = self._outcome(job, record) | {"reused": reused}
             log.finish(record["steps"], outcome["metrics"], self._request.rule)
         return outcome
 

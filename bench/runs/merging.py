@@ -20,6 +20,7 @@ from bench.runs.arrivals import (
 )
 from bench.runs.differences import differences, spoken
 from bench.errors import BenchError
+from bench.evidence import OUTPUTS
 from bench.runs.moving import arriving, run_folders
 from bench.runs.occupied import alone_at, at_work
 from bench.records import read_confusions, read_run
@@ -155,7 +156,11 @@ def _decided(theirs: Path, ours: Path) -> Arrival:
     if not own["status"] == record["status"] == "done":
         return Arrival(name, EQUAL if own == record else KEPT, statuses)
     two = spoken(differences(own_result, result))
-    return Arrival(name, CONFLICT, f"two results: {two}") if two else Arrival(name, EQUAL)
+    if two:
+        return Arrival(name, CONFLICT, f"two results: {two}")
+    if (theirs / OUTPUTS).exists() and not (ours / OUTPUTS).exists():
+        return Arrival(name, REPLACED, "the one here has the same result, but kept no outputs")
+    return Arrival(name, EQUAL)
 
 
 def _read(folder: Path) -> tuple[Record, dict[str, Any]]:

@@ -107,7 +107,7 @@ def changed(then: Mapping[str, str], now: Mapping[str, str]) -> str | None:
 def cautions(record: Record, suite: str | None) -> list[str]:
     """Return what a reader must know or fill in before the command repeats the run."""
     config = record["config"]
-    found = []
+    found = ["Where the run already is, it is taken from there: add --runs with another folder."]
     if suite is None:
         found.append("No suite known here has this shift: add --suite path/to/file.py:NAME.")
     if not config["code"].startswith("builtin-"):
