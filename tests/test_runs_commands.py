@@ -59,7 +59,7 @@ def test_the_printed_command_makes_the_very_run_again(mini: Path, tmp_path: Path
     assert "note: The harness was at commit" in result.stderr or record["environment"]["git"] == (
         "unknown"
     )
-    assert "here" not in result.stderr  # nothing has changed since
+    assert "(here " not in result.stderr  # nothing has changed since
     words = shlex.split(line)
     again = subprocess.run(
         [sys.executable, "-m", *words],

@@ -107,7 +107,7 @@ def changed(then: Mapping[str, str], now: Mapping[str, str]) -> str | None:
 def cautions(record: Record, suite: str | None) -> list[str]:
     """Return what a reader must know or fill in before the command repeats the run."""
     config = record["config"]
-    found = ["Where the run already is, it is taken from there: add --runs with another folder."]
+    found = []
     if suite is None:
         found.append("No suite known here has this shift: add --suite path/to/file.py:NAME.")
     if not config["code"].startswith("builtin-"):
@@ -128,6 +128,7 @@ def cautions(record: Record, suite: str | None) -> list[str]:
         found.append(f"The harness was at commit {commit}{', changed' if dirty else ''}.")
     reasons = record.get("nondeterministic", ())
     found += [f"The last digits may differ: {reason}." for reason in reasons]
+    found.append("Where the run already is, it is taken from there: add --runs with another folder.")
     return found
 
 
