@@ -62,7 +62,7 @@ def tests(session: nox.Session) -> None:
     # One thread: the tests' networks are tiny, and equal numbers need equal thread counts.
     environment = {"OMP_NUM_THREADS": "1"}
     # A file's tests share what takes long to make, so a file stays in one process.
-    several = ("-n", "auto", "--maxprocesses", "4", "--dist", "loadfile")
+    several = ("-n", "auto", "--maxprocesses", "4", "--dist", "loadfile", "--no-loadscope-reorder")
     session.run(
         *(python, "-m", "pytest", *several, *session.posargs), env=environment, external=True
     )
