@@ -102,13 +102,6 @@ def parsed(checkpoints: Mapping[str, Any], stages: Mapping[str, Any]) -> Packed:
     return Packed(tuple(ascending), tuple(stages), counts)
 
 
-def smallest(largest: int) -> type[np.uint16 | np.uint32 | np.int64]:
-    """Return the smallest of the dtypes above that counts up to `largest` fit into."""
-    if largest < 1 << 16:
-        return np.uint16
-    return np.uint32 if largest < 1 << 32 else np.int64
-
-
 def _counts(values: Sequence[Any]) -> np.ndarray:
     """Return integers >= 0 as an array: `struct` is three times as fast as NumPy at this."""
     for letter, dtype in _TYPES.items():

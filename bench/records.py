@@ -27,25 +27,20 @@ from bench.confusions import Confusions, parsed, unpacked
 from bench.digest import canonical_json
 from bench.errors import BenchError
 from bench.files import atomic_path, write_json, write_text
-from bench.lines import parts_of
 from bench.metrics import checked
 from bench.migrate import migrate
-from bench.schema import check, check_rest, fits
-from bench.stored import Place, Stored, abridged, brief_of
+from bench.schema import check
+from bench.stored import Place, Stored, brief_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from bench.lines import Parts
-    from bench.stored import Brief, Pool
+    from bench.stored import Pool
 
 Record = dict[str, Any]
 
 BROKEN = "broken"
 """Status, in frames only, of a folder whose ``run.json`` cannot be read."""
-
-_ELSEWHERE: dict[str, Any] = {}
-"""Stands in a record for the parts of it that were read by themselves."""
 
 _SHIFT_COLUMNS = ("source", "target", "protocol")
 _CONFIG_COLUMNS = ("method", "preset", "backbone", "weights", "code", "learns_from")
@@ -307,30 +302,16 @@ def _read_records(path: Path, pool: Pool) -> Iterator[tuple[int, Stored]]:
     try:
         with path.open("rb") as file:
             offset, name = 0, str(path)
-            for number, (line, parts) in enumerate(parts_of(file, pool), 1):
-                if parts or not line.isspace():
+            for number, line in enumerate(file, 1):
+                if not line.isspace():
                     where = f"{name}, line {number}"
-                    known = _brief_of_parts(parts, where, pool) if parts else None
-                    yield number, Stored(Place(path, offset), known or _brief(line, where, pool))
+                    record = migrate(_parse(line, where), where)
+                    brief = brief_of(record, check(record, where, exported=True), pool)
+                    yield number, Stored(Place(path, offset), brief)
                 offset += len(line)
     except OSError as error:
         message = f"cannot read the records file {path}: {error.strerror}"
         raise BenchError(message) from error
-
-
-def _brief(line: bytes, where: str, pool: Pool) -> Brief:
-    record = migrate(_parse(line, where), where)
-    return brief_of(record, check(record, where, exported=True), pool)
-
-
-def _brief_of_parts(parts: Parts, where: str, pool: Pool) -> Brief | None:
-    """Return the same of a record that was taken apart, or None if its keys are not as expected."""
-    record = migrate(parts.rest, where)
-    record["config"] = record["confusion"] = _ELSEWHERE
-    if not fits(record, exported=True):
-        return None
-    check_rest(record, where)
-    return abridged(record, parts.shared, parts.seed, parts.matrices, pool)
 
 
 def _parse(text: bytes, where: str) -> Any:  # noqa: ANN401  whatever the JSON holds

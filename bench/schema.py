@@ -70,14 +70,15 @@ def check(record: object, where: str, *, exported: bool = False) -> Packed | Non
     if not isinstance(record, dict):
         message = f"{where}: expected a record (a JSON object), got {type(record).__name__}"
         raise BenchError(message)
-    if not fits(record, exported=exported):
+    kinds = tuple(map(type, record.values()))
+    if not _fits(tuple(record), kinds, exported=exported):
         _refuse(record, where, exported=exported)
-    check_config(record["config"], where)
-    check_rest(record, where)
+    _check_config(record["config"], where)
+    _check_rest(record, where)
     return _matrices(record["confusion"], where) if exported else None
 
 
-def check_rest(record: Mapping[str, Any], where: str) -> None:
+def _check_rest(record: Mapping[str, Any], where: str) -> None:
     """Raise BenchError unless all but configuration and matrices is sound, given keys and types."""
     if record["status"] not in STATUSES:
         message = f"{where}: unknown status '{record['status']}'; one of {', '.join(STATUSES)}"
@@ -90,7 +91,7 @@ def check_rest(record: Mapping[str, Any], where: str) -> None:
         _check_notes(record, where)
 
 
-def check_config(config: Mapping[str, Any], where: str) -> None:
+def _check_config(config: Mapping[str, Any], where: str) -> None:
     """Raise BenchError unless a configuration has the keys of one, with their types."""
     kinds = tuple(map(type, config.values()))
     if not (_is_config(tuple(config), kinds) and type(config["seed"]) is int):
@@ -105,11 +106,6 @@ def check_config(config: Mapping[str, Any], where: str) -> None:
     if not named or {type(shift[key]) for key in _SHIFT_KEYS} != {str}:
         message = f"{where}: config.shift is no shift: {shift!r}"
         raise BenchError(message)
-
-
-def fits(record: Mapping[str, Any], *, exported: bool) -> bool:
-    """Say whether a record's keys and types are those of the current version."""
-    return _fits(tuple(record), tuple(map(type, record.values())), exported=exported)
 
 
 @cache

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 Config = dict[str, Any]
 Pool = dict[Any, Any]
 """What records have in common, by content: in memory once."""
-Shared = tuple[bytes, Config]
-"""A configuration without its seed: as canonical JSON, and read."""
-
 
 _IN_BRIEF = frozenset(
     {
@@ -137,22 +134,10 @@ def brief_of(
     if isinstance(record, Stored):
         return record.brief
     pool = {} if pool is None else pool
-    return abridged(record, *shared(record["config"], pool), matrices, pool)
-
-
-def shared(config: Mapping[str, Any], pool: Pool) -> tuple[Shared, int]:
-    """Return a configuration without its seed, and the seed."""
-    config = dict(config)
+    config = dict(record["config"])
     seed = config.pop("seed")
     key = orjson.dumps(config, option=orjson.OPT_SORT_KEYS)
-    return pool.setdefault(key, (key, config)), seed
-
-
-def abridged(
-    record: Mapping[str, Any], same: Shared, seed: int, matrices: Packed | None, pool: Pool
-) -> Brief:
-    """Return the same of a record whose configuration is known."""
-    key, config = same
+    key, config = pool.setdefault(key, (key, config))
     checkpoints = matrices.steps if matrices else tuple(sorted(record["checkpoints"]))
     checkpoints, texts = _pooled(checkpoints, pool)
     recorded = record.get("scores", {})
