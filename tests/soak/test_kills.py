@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="SIGKILL and fork are POSIX's")
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="SIGKILL and fork are POSIX's"),
+    pytest.mark.skipif(not KILLS, reason="takes minutes: nox -s soak, or SOAK_KILLS=10"),
+]
 
 DRIVER = """
     import os, sys
