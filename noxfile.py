@@ -70,7 +70,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def soak(session: nox.Session) -> None:
-    """Strain the code for an hour: hundreds of kills, and thousands of inputs where the tests try 30."""
+    """Strain the code for an hour: hundreds of kills, thousands of inputs for each 30 of tests."""
     python = in_shared_environment(session)
     environment = {"OMP_NUM_THREADS": "1", "FUZZ": "soak", "SOAK_KILLS": "200"}
     for tests in ("tests/fuzz", "tests/soak"):
