@@ -47,12 +47,13 @@ def run(request: Request, order: Order, progress: Progress) -> Generator[Outcome
     """Run all jobs in ``request.jobs`` processes. See `bench.executors.Executor`."""
     count = min(request.jobs, len(order))
     request = replace(request, threads=request.threads or threads_each(request.jobs))
-    context = multiprocessing.get_context(
-        "spawn"
-    )  # a fork copies torch's locks as they happen to be
+    # Not forked: a fork copies the locks of torch's threads in whatever state they are.
+    context = multiprocessing.get_context("spawn")
     stop = context.Event()
-    members = [_Member(context, request, stop, number) for number in range(count)]
+    members: list[_Member] = []
     try:
+        for number in range(count):
+            members.append(_Member(context, request, stop, number))  # noqa: PERF401  all are closed
         with progress.following(request.runs / "locks", request.command):
             while len(order) or any(member.job for member in members):
                 _hand_out(members, order)
@@ -188,17 +189,23 @@ class _Member:
 
 @contextlib.contextmanager
 def _deaf() -> Iterator[None]:
-    """Let a process start deaf to Ctrl-C, until it can answer by more than a traceback."""
-    before = signal.getsignal(signal.SIGINT)
-    try:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-    except ValueError:  # not the main thread, which Ctrl-C does not reach
+    """Let a process start deaf to Ctrl-C, until it can answer by more than a traceback.
+
+    What a terminal sends meanwhile is not lost: both hear it afterwards.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        _hear()
+
+
+def _hear() -> None:
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _how(code: int | None) -> str:
@@ -226,6 +233,7 @@ def _serve(pipe: Connection, request: Request, stop: Event, number: int) -> None
     sys.stdout = sys.stderr
     _on_stop(_interrupted)
     try:
+        _hear()
         if request.device in ("auto", "cuda"):
             _take_gpu(number)
         from bench.executors.worker import Worker  # noqa: PLC0415  torch

@@ -221,13 +221,14 @@ def test_no_process_outlives_a_killed_command(command: subprocess.Popen[str], un
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
-def test_ctrl_c_while_processes_start(unruly: Path) -> None:
+@pytest.mark.parametrize("after", [0.0, 0.4])
+def test_ctrl_c_while_processes_start(unruly: Path, after: float) -> None:
     """They import for seconds before they can answer by more than a traceback."""
     process = start(unruly)
     until = time.monotonic() + WAIT
     while not (children := workers_of(process.pid)) and time.monotonic() < until:
         time.sleep(0.02)
-    time.sleep(0.2)
+    time.sleep(after)
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=WAIT)
     assert process.returncode == 130, err
