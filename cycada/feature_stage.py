@@ -113,7 +113,8 @@ class Gate:
         """Restore them."""
         self._closed = int(state["closed"])  # type: ignore[call-overload]
         self._recent = list(state["recent"])  # type: ignore[call-overload]
-        self.has_opened = bool(state["has_opened"])
+        # A snapshot of an earlier version does not say; a warning must not be made up of that.
+        self.has_opened = bool(state.get("has_opened", True))
 
 
 def adapt_features(
