@@ -54,3 +54,13 @@ def finished(runs: Path) -> dict[Path, tuple[int, int]]:
     done = [p for p in runs.glob("*/run.json") if json.loads(p.read_text())["status"] == "done"]
     marks = {path: path.stat() for path in (*done, *runs.glob("stages/*/stage.json"))}
     return {path: (mark.st_ino, mark.st_mtime_ns) for path, mark in marks.items()}
+
+
+def attempts(runs: Path) -> int:
+    """Return how often trials were begun."""
+    return sum(json.loads(path.read_text())["attempts"] for path in runs.glob("*/run.json"))
+
+
+def begun(runs: Path, since: int) -> bool:
+    """Say whether a run's record was written since then, in nanoseconds."""
+    return any(path.stat().st_mtime_ns > since for path in runs.glob("*/run.json"))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from .sweeps import KILLS, TRIALS, arguments, finished, matrices
+from .sweeps import KILLS, TRIALS, arguments, attempts, begun, finished, matrices
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,32 +75,33 @@ class Round:
         self.seen = now
 
 
-def disturb(start: Callable[[Path], int | None], undisturbed: Path, name: str) -> tuple[int, int]:
-    """Run sweeps until there were enough kills; return the numbers of kills and of sweeps.
+def disturb(
+    start: Callable[[Path], tuple[int | None, int]], undisturbed: Path, name: str
+) -> str:
+    """Run sweeps until there were enough kills; return what to print.
 
     Args:
-        start: runs the sweep in a folder, kills it if it takes too long, and returns how it
-            ended: its exit code, or None if it was killed.
+        start: runs the sweep in a folder and disturbs it; returns its exit code, None if it was
+            killed itself, and the number of kills.
         undisturbed: what `undisturbed` returns.
         name: of the folders.
     """
     expected = matrices(undisturbed / "undisturbed")
-    kills = rounds = 0
+    kills = rounds = hit = 0
     while kills < KILLS:
         now = Round(undisturbed / f"{name}-{rounds}")
-        while (code := start(now.runs)) is None:
-            kills += 1
-            now.check()
-        # A trial that lost its process without the command's end counts as failed: go on.
+        code: int | None = None
         while code != 0:
-            assert code == 1
-            code = start(now.runs)
-            kills += code is None
+            code, more = start(now.runs)
+            # A trial that lost its process without the command's end counts as failed: go on.
+            assert code in {None, 0, 1}
+            kills += more
             now.check()
         rounds += 1
         assert matrices(now.runs) == expected
         assert not list(now.runs.glob("stages/damaged-*"))
-    return kills, rounds
+        hit += attempts(now.runs) - TRIALS
+    return f" {kills} kills over {rounds} sweeps of {TRIALS} trials; trials at work hit: {hit}"
 
 
 def test_serial(undisturbed: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -117,7 +118,7 @@ def test_serial(undisturbed: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert stdin is not None
         assert stdout is not None
 
-        def start(runs: Path) -> int | None:
+        def start(runs: Path) -> tuple[int | None, int]:
             stdin.write("\t".join(arguments(undisturbed, runs)) + "\n")
             stdin.flush()
             pid = int(stdout.readline())
@@ -125,47 +126,48 @@ def test_serial(undisturbed: Path, capsys: pytest.CaptureFixture[str]) -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
             code = int(stdout.readline())
-            return None if code < 0 else code
+            return (None, 1) if code < 0 else (code, 0)
 
-        kills, rounds = disturb(start, undisturbed, "serial")
+        said = disturb(start, undisturbed, "serial")
         stdin.close()
     with capsys.disabled():
-        print(f" {kills} kills over {rounds} sweeps of {TRIALS} trials", end="")
+        print(said, end="")
 
 
 def test_two_workers(undisturbed: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Now the whole command is killed, now one of its processes."""
+    """Now the whole command is killed, now one of its processes, whenever a trial has begun."""
     dice = random.Random(1)
-    longest = [10.0]
 
-    def start(runs: Path) -> int | None:
-        began = time.monotonic()
-        command = subprocess.Popen(
+    def start(runs: Path) -> tuple[int | None, int]:
+        command = psutil.Popen(
             [sys.executable, "-m", "bench", *arguments(undisturbed, runs), "--jobs", "2"],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        killed = False
-        pause = dice.uniform(0.3, 1.0) * longest[0]
-        try:
-            code: int | None = command.wait(pause)
-        except subprocess.TimeoutExpired:
-            children = [
-                child
-                for child in psutil.Process(command.pid).children()
-                if "spawn_main" in " ".join(child.cmdline())  # and not Python's own helper
-            ]
-            victim = dice.choice([command.pid, *(child.pid for child in children)])
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(victim, signal.SIGKILL)
-            killed = True
-            code = command.wait()
-            # Those that a killed command leaves behind end by themselves.
-            psutil.wait_procs(children, timeout=60)
-        if not killed:
-            longest[0] = 0.9 * (time.monotonic() - began)
-        return None if killed else code
+        kills, since = 0, time.time_ns()
+        while command.poll() is None:
+            if not begun(runs, since):
+                time.sleep(0.02)
+                continue
+            with contextlib.suppress(subprocess.TimeoutExpired, psutil.TimeoutExpired):
+                command.wait(dice.uniform(0, 1.5))
+                break
+            with contextlib.suppress(psutil.NoSuchProcess):
+                workers = [
+                    child
+                    for child in command.children()
+                    if "spawn_main" in " ".join(child.cmdline())  # and not Python's own helper
+                ]
+                victim = dice.choice([command, *workers])
+                victim.kill()
+                kills, since = kills + 1, time.time_ns()
+                if victim is command:
+                    command.wait()
+                    # Those that a killed command leaves behind end by themselves.
+                    psutil.wait_procs(workers, timeout=60)
+                    return None, kills
+        return command.returncode, kills
 
-    kills, rounds = disturb(start, undisturbed, "workers")
+    said = disturb(start, undisturbed, "workers")
     with capsys.disabled():
-        print(f" {kills} kills over {rounds} sweeps of {TRIALS} trials", end="")
+        print(said, end="")
