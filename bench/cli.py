@@ -300,6 +300,7 @@ def leaderboard(
         chosen = plugins.load_suite(suite)
         text = tables.render(tables.rows(frame, chosen, select), style)
         elsewhere = set(frame["shift"].dropna()) - {shift.name for shift in chosen.shifts}
+        del frame  # or the collector, when it goes on, looks through all of it
     if elsewhere:
         listed = ", ".join(sorted(elsewhere))
         message = f"runs on {listed} are not in the table of '{suite}': say --suite"

@@ -102,6 +102,11 @@ def parsed(checkpoints: Mapping[str, Any], stages: Mapping[str, Any]) -> Packed:
     return Packed(tuple(ascending), tuple(stages), counts)
 
 
+def kind_of(largest: int) -> type[np.integer[Any]]:
+    """Return the dtype that counts up to `largest` are kept as."""
+    return np.uint16 if largest < 2**16 else np.uint32 if largest < 2**32 else np.int64
+
+
 def _counts(values: Sequence[Any]) -> np.ndarray:
     """Return integers >= 0 as an array: `struct` is three times as fast as NumPy at this."""
     for letter, dtype in _TYPES.items():

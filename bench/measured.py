@@ -62,6 +62,7 @@ class Measured:
 class _Batch:
     """Runs whose records are of one shape: c checkpoints, other matrices, scores by r rules."""
 
+    stage_names: tuple[str, ...]
     places: list[int] = field(default_factory=list)
     runs: list[Run] = field(default_factory=list)
     briefs: list[Brief] = field(default_factory=list)
@@ -74,9 +75,9 @@ def measure(runs: Sequence[Run], rule: Rule) -> Measured:
     A run whose matrices are missing, broken or empty, or that the rule has no scores of, is among
     the errors.
     """
-    names: list[tuple[str, ...]] = [()] * len(runs)
-    found = Measured({}, np.full(len(runs), np.nan), names)
+    found = Measured({}, np.full(len(runs), np.nan), [()] * len(runs))
     batches: dict[tuple[object, ...], _Batch] = {}
+    known: dict[tuple[object, ...], _Batch] = {}
     for place, run in enumerate(runs):
         brief = brief_of(run.record)
         try:
@@ -87,8 +88,14 @@ def measure(runs: Sequence[Run], rule: Rule) -> Measured:
         if not matrices.steps:
             found.errors[place] = "no checkpoint was scored"
             continue
-        names[place] = tuple([name for name in brief.stages if name in matrices.stages])
-        batch = batches.setdefault(_shape(brief, matrices, names[place]), _Batch())
+        # Runs of one configuration share the object, mostly: their shape is made out once.
+        sizes = len(matrices.steps), matrices.counts.shape
+        alike = (id(brief.config), brief.stages, brief.rules, matrices.stages, sizes)
+        batch = known.get(alike)
+        if batch is None:
+            names = tuple([name for name in brief.stages if name in matrices.stages])
+            batch = batches.setdefault(_shape(brief, matrices, names), _Batch(names))
+            known[alike] = batch
         batch.places.append(place)
         batch.runs.append(run)
         batch.briefs.append(brief)
@@ -108,7 +115,9 @@ def _shape(brief: Brief, matrices: Packed, names: tuple[str, ...]) -> tuple[obje
 def _add(found: Measured, batch: _Batch, rule: Rule) -> None:
     """Measure a batch of runs, and put what they scored into their places."""
     shift = batch.briefs[0].config["shift"]
-    matrices, names = batch.matrices[0], found.stage_names[batch.places[0]]
+    matrices, names = batch.matrices[0], batch.stage_names
+    for place in batch.places:
+        found.stage_names[place] = names
     counts = np.concatenate([each.counts for each in batch.matrices])
     try:
         measured = figures_of_each(counts, shift)

@@ -73,7 +73,7 @@ def check(record: object, where: str, *, exported: bool = False) -> Packed | Non
     kinds = tuple(map(type, record.values()))
     if not _fits(tuple(record), kinds, exported=exported):
         _refuse(record, where, exported=exported)
-    _check_config(record["config"], where)
+    check_config(record["config"], where)
     _check_rest(record, where)
     return _matrices(record["confusion"], where) if exported else None
 
@@ -91,7 +91,7 @@ def _check_rest(record: Mapping[str, Any], where: str) -> None:
         _check_notes(record, where)
 
 
-def _check_config(config: Mapping[str, Any], where: str) -> None:
+def check_config(config: Mapping[str, Any], where: str) -> None:
     """Raise BenchError unless a configuration has the keys of one, with their types."""
     kinds = tuple(map(type, config.values()))
     if not (_is_config(tuple(config), kinds) and type(config["seed"]) is int):
@@ -199,7 +199,7 @@ def _check_scores(scores: Mapping[str, Any], where: str) -> None:
         by_rule = scores.values()
         steps = set(map(tuple, by_rule))  # mostly the same for all rules
         kinds = set(map(type, chain.from_iterable([values.values() for values in by_rule])))
-        sound = all(map(_are_steps, steps)) and kinds <= _SCORE
+        sound = all(map(are_steps, steps)) and kinds <= _SCORE
     except (AttributeError, TypeError):
         sound = False
     if not sound:
@@ -208,7 +208,8 @@ def _check_scores(scores: Mapping[str, Any], where: str) -> None:
 
 
 @cache
-def _are_steps(texts: tuple[object, ...]) -> bool:
+def are_steps(texts: tuple[object, ...]) -> bool:
+    """Say whether these name training steps, as the scores of a record do."""
     return all(isinstance(text, str) and text.isdecimal() for text in texts)
 
 

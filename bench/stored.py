@@ -134,12 +134,10 @@ def brief_of(
     if isinstance(record, Stored):
         return record.brief
     pool = {} if pool is None else pool
-    config = dict(record["config"])
-    seed = config.pop("seed")
-    key = orjson.dumps(config, option=orjson.OPT_SORT_KEYS)
-    key, config = pool.setdefault(key, (key, config))
+    seed = record["config"]["seed"]
+    key, config = configuration_of(record["config"], pool)
     checkpoints = matrices.steps if matrices else tuple(sorted(record["checkpoints"]))
-    checkpoints, texts = _pooled(checkpoints, pool)
+    checkpoints, texts = steps_of(checkpoints, pool)
     recorded = record.get("scores", {})
     rules = tuple(recorded)
     stages = tuple([stage["name"] for stage in record["stages"]])
@@ -161,12 +159,20 @@ def brief_of(
         checkpoints,
         pool.setdefault(rules, rules),
         record.get("events", ()),
-        _scores(recorded, texts) if rules else None,
+        scores_of(recorded, texts) if rules else None,
         matrices,
     )
 
 
-def _pooled(steps: tuple[int, ...], pool: Pool) -> tuple[tuple[int, ...], tuple[str, ...]]:
+def configuration_of(config: Config, pool: Pool) -> tuple[bytes, Config]:
+    """Return a configuration but for its seed, as JSON and as it is."""
+    rest = {key: value for key, value in config.items() if key != "seed"}
+    text = orjson.dumps(rest, option=orjson.OPT_SORT_KEYS)
+    known: tuple[bytes, Config] = pool.setdefault(text, (text, rest))
+    return known
+
+
+def steps_of(steps: tuple[int, ...], pool: Pool) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """Return training steps, and as text, as scores have them."""
     known = pool.get(("steps", steps))
     if known is None:
@@ -174,8 +180,9 @@ def _pooled(steps: tuple[int, ...], pool: Pool) -> tuple[tuple[int, ...], tuple[
     return known
 
 
-def _scores(recorded: Mapping[str, Any], texts: tuple[str, ...]) -> NDArray[np.float64]:
-    if all(tuple(by_step) == texts for by_step in recorded.values()):  # nearly always
+def scores_of(recorded: Mapping[str, Any], texts: tuple[str, ...]) -> NDArray[np.float64]:
+    """Return scores of checkpoints by rule, (rules, checkpoints), NaN where there is none."""
+    if {*map(tuple, recorded.values())} == {texts}:  # nearly always
         rows = [list(by_step.values()) for by_step in recorded.values()]
     else:
         rows = [[by_step.get(text) for text in texts] for by_step in recorded.values()]

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench import records
+from bench import migrate, records
 from bench.config import RunConfig
 from bench.digest import canonical_json
 from bench.suites import DIGITS
@@ -86,6 +86,7 @@ def record(made: RunConfig, rng: np.random.Generator) -> records.Record:
     stage = {"cached": False, "key": f"{rng.integers(1 << 62):032x}", "steps": 704, "stop": None}
     seconds = round(float(rng.uniform(5, 50)), 3)
     return {
+        "schema": migrate.CURRENT,
         "run_id": made.run_id,
         "status": status,
         "error": None if done else "RuntimeError: out of memory (adda.py, line 71)",
@@ -99,6 +100,9 @@ def record(made: RunConfig, rng: np.random.Generator) -> records.Record:
         }
         if done
         else {},
+        "events": [],
+        "nondeterministic": [],
+        "attempts": 1,
         "steps": 1408,
         "seconds": seconds,
         "threads": 1,

@@ -75,9 +75,7 @@ class Round:
         self.seen = now
 
 
-def disturb(
-    start: Callable[[Path], tuple[int | None, int]], undisturbed: Path, name: str
-) -> str:
+def disturb(start: Callable[[Path], tuple[int | None, int]], undisturbed: Path, name: str) -> str:
     """Run sweeps until there were enough kills; return what to print.
 
     Args:

@@ -1,0 +1,264 @@
+"""Lines of records: the quick reader says what the general one says, or nothing."""
+
+from __future__ import annotations
+
+import json
+import string
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from near_misses import TRIED, bent, fuzzed, spoiled
+from test_records_files import CONFIG, CONFUSION, EXPORTED
+
+from bench import records
+from bench.confusions import parsed
+from bench.digest import canonical_json
+from bench.errors import BenchError
+from bench.matrix_text import compiled_scan, scan
+from bench.migrate import migrate
+from bench.record_lines import Reader
+from bench.schema import check
+from bench.stored import Brief, brief_of
+
+STAGE = {"name": "source", "key": "k", "steps": 10, "seconds": 1.5, "stop": None, "cached": False}
+CURRENT = migrate(EXPORTED | {"stages": [STAGE]}, "") | {
+    "environment": {"python": "3.12", "processor": "x86_64"},
+    "confusion": CONFUSION | {"checkpoints": {"5": [[3, 1], [2, 4]], "500": [[4, 0], [0, 70_000]]}},
+}
+
+
+@pytest.fixture(scope="module")
+def reader() -> Reader:
+    compiled = compiled_scan()
+    assert compiled is not None, "tests need numba"
+    return Reader(compiled, {})
+
+
+def general(line: bytes) -> Brief:
+    """Return what the slow way reads. Raises BenchError or ValueError."""
+    record = migrate(orjson.loads(line), "")
+    return brief_of(record, check(record, "", exported=True))
+
+
+def plain(brief: Brief) -> dict[str, Any]:
+    """Return a brief in what can be compared: each value's type, too."""
+    fields = brief._asdict()
+    scores, matrices = fields.pop("scores"), fields.pop("matrices")
+    found = {name: repr(value) for name, value in fields.items() if name != "events"}
+    found["config"] = canonical_json(brief.config)  # of equal ones, the first is everybody's
+    found["events"] = list(fields["events"])
+    found["scores"] = None if scores is None else (scores.shape, scores.dtype, scores.tobytes())
+    counts = matrices.counts
+    found["matrices"] = matrices.steps, matrices.stages, counts.dtype, counts.shape, counts.tolist()
+    return found
+
+
+def texts(document: Any) -> st.SearchStrategy[bytes]:
+    """Return bent documents as lines without blanks; some with sorted keys, some spoiled."""
+    lines = st.tuples(bent(document), st.booleans()).map(
+        lambda made: json.dumps(made[0], separators=(",", ":"), sort_keys=made[1]).encode() + b"\n"
+    )
+    return st.integers(0, 4).flatmap(lambda die: spoiled(lines) if die == 0 else lines)
+
+
+def changed(**fields: Any) -> bytes:
+    return canonical_json(CURRENT | fields).encode() + b"\n"
+
+
+def configured(**fields: Any) -> bytes:
+    return changed(config=CONFIG | fields)
+
+
+def confused(checkpoints: str, stages: str = "") -> bytes:
+    """Return a line with this text of matrices."""
+    text = b'"confusion":{"checkpoints":{%b},"stages":{%b}}' % (
+        checkpoints.encode(),
+        stages.encode(),
+    )
+    return changed(confusion=0).replace(b'"confusion":0', text)
+
+
+TWICE = changed().replace(b'"seed":0', b'"seed":0,"seed":1')
+
+
+@fuzzed
+@given(line=texts(CURRENT))
+@example(line=changed())
+@example(line=changed(steps=2**63 - 1))
+@example(line=changed(steps=2**63))
+@example(line=changed(steps=True))
+@example(line=changed(steps=1.0))
+@example(line=changed(seconds=5))
+@example(line=changed(seconds=2**70))
+@example(line=changed().replace(b'"seconds":1.5', b'"seconds":1e999'))
+@example(line=changed(device="\u00e4\x1b\ud800"))
+@example(line=changed(device="ä").replace(b"\\u00e4", b"\xe4"))
+@example(line=changed(error='","confusion":{"checkpoints":{}'))
+@example(line=changed(events=[{"stage": "s", "step": 1, "kind": "k", "reason": "r"}]))
+@example(line=changed(status="finished"))
+@example(line=changed(environment=[]))
+@example(line=changed(environment={"python": 1}).replace(b":1}", b":1e999}"))
+@example(line=changed(scores={"infomax": {"500": 1, "5": None}}))
+@example(line=changed(scores={"infomax": {" 5": 1}}))
+@example(line=changed(scores={"infomax": {}, "dev": {"5": 2**70}}))
+@example(line=configured(params={"seed": 5, "zeta": 1}))
+@example(line=configured(params={"a": 1, "seed": 0, "zeta": 1}, seed=3))
+@example(line=configured(seed=-1))
+@example(line=configured(seed=10**19))
+@example(line=configured(settings={"a": ',"seed":5,'}))
+@example(line=configured(method=5))
+@example(line=TWICE)
+@example(line=confused(""))
+@example(line=confused('"5":[[1]]', '"5":[[2]]'))
+@example(line=confused('"5":[[1]],"5":[[2]]'))
+@example(line=confused('"5":[[1]],"05":[[2]]'))
+@example(line=confused('"-5":[[1]]'))
+@example(line=confused('"5":[[-1]]'))
+@example(line=confused('"5":[[1.0]]'))
+@example(line=confused('"5":[[01]]'))
+@example(line=confused('"5":[[999999999999999999]]'))
+@example(line=confused('"5":[[9223372036854775808]]'))
+@example(line=confused('"5":[[4294967296]]'))
+@example(line=confused('"5":[[1,2],[3,4]]', '"\\u00e4":[[1,2],[3,4]]'))
+@example(line=confused('"5":[[1,2],[3]]'))
+@example(line=confused('"5":[[1,2]]'))
+@example(line=confused('"5":[[1],[2]]'))
+@example(line=confused('"5":[]'))
+@example(line=confused('"5":[[]]'))
+@example(line=confused('"5":[[1]]', '"source":[[1,2],[3,4]]'))
+@example(line=confused("", '"},\\"stages\\":{":[[1]]'))
+def test_a_line(line: bytes, reader: Reader) -> None:
+    """Twice: what the reader remembers of the first must not change what it says of the second."""
+    TRIED["lines of records"] += 1
+    for _ in range(2):
+        found = reader.read(line)
+        if found is not None:
+            assert plain(found) == plain(general(line))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(changed(), changed(seconds=5), changed(error="two\nlines, ä"), changed(scores={})),
+        *(changed(status="failed", error="e", confusion={"checkpoints": {}, "stages": {}}),),
+        *(configured(seed=10**17), confused('"1000":[[1]],"500":[[2]]', '"source":[[3]]')),
+    ],
+)
+def test_what_we_write_is_read_quickly(line: bytes, reader: Reader) -> None:
+    found = reader.read(line)
+    assert found is not None
+    assert plain(found) == plain(general(line))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        canonical_json(EXPORTED).encode() + b"\n",  # of version 1
+        json.dumps(CURRENT).encode() + b"\n",  # with blanks
+        *(changed(steps="10"), configured(seed="3"), configured(budget="x"), TWICE, b"\n", b"{}\n"),
+        *(changed(status="finished"), changed(schema=3), changed(surprise=1), changed()[:-30]),
+    ],
+)
+def test_of_what_others_wrote_nothing_is_said(line: bytes, reader: Reader) -> None:
+    assert reader.read(line) is None
+
+
+@given(st.data())
+def test_a_file_is_the_same_frame_either_way(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    lines = [
+        configured(seed=seed) if current else json.dumps(EXPORTED | {"config": CONFIG}).encode()
+        for seed, current in enumerate(data.draw(st.lists(st.booleans(), max_size=4)))
+    ]
+    lines = [
+        line.replace(b"-0-0123456789ab", b"-%d-0123456789ab" % i) for i, line in enumerate(lines)
+    ]
+    path = tmp_path_factory.mktemp("lines") / "r.jsonl"
+    path.write_bytes(b"\n".join(line.rstrip() for line in lines))
+    frames = []
+    for size in (0, records.WORTH_COMPILING):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(records, "WORTH_COMPILING", size)
+            frames.append(records.load_records([path]))
+    quick, slow = frames
+    assert quick.drop(columns="record").equals(slow.drop(columns="record"))
+    for one, other in zip(quick["record"], slow["record"], strict=True):
+        assert dict(one) == dict(other)
+        assert plain(one.brief) == plain(other.brief)
+
+
+def test_without_numba_the_general_way_reads_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "numba", None)
+    assert compiled_scan.__wrapped__() is None
+
+
+# ------------------------------------------------------------------ the loop
+
+MATRICES = st.dictionaries(
+    st.text(string.ascii_letters + string.digits + "-_ ", max_size=4),
+    st.integers(1, 3).flatmap(
+        lambda k: st.lists(
+            st.lists(st.integers(0, 10**18 - 1), min_size=k, max_size=k), min_size=k, max_size=k
+        )
+    ),
+    max_size=4,
+)
+
+
+def scanned(text: bytes, *, compiled: bool) -> Any:
+    """Return the matrices by name as `scan` finds them, and the largest; None if it says no."""
+    loop = compiled_scan() if compiled else scan
+    assert loop is not None
+    counts, names = np.zeros(len(text) + 1, np.int64), np.zeros(len(text) + 1, np.uint8)
+    n, before, k, top, length = loop(np.frombuffer(text + b"\0", np.uint8), 0, counts, names)
+    if n < 0:
+        return None
+    assert before == 0
+    found = names[:length].tobytes().decode("latin-1").split('"')[:-1]
+    return list(zip(found, counts[: n * k * k].reshape(n, k, k).tolist(), strict=True)), top
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@given(matrices=MATRICES)
+def test_the_loop_reads_matrices_of_one_size(compiled: bool, matrices: dict[str, Any]) -> None:  # noqa: FBT001
+    text = canonical_json(matrices)[1:-1].encode()
+    found = scanned(text, compiled=compiled)
+    if len({len(matrix) for matrix in matrices.values()}) > 1:
+        assert found is None
+        return
+    numbers = [n for matrix in matrices.values() for row in matrix for n in row]
+    assert found == (sorted(matrices.items()), max(numbers, default=0))
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@fuzzed
+@given(text=spoiled(MATRICES.map(lambda made: canonical_json(made)[1:-1].encode())))
+@example(text=b'"a":[[1]],')
+@example(text=b',"a":[[1]]')
+@example(text=b'"a":[[1]]"b":[[1]]')
+@example(text=b'"a":[[1]')
+@example(text=b'"a":[[1')
+@example(text=b'"a":[[')
+@example(text=b'"a":')
+@example(text=b'"a')
+@example(text=b'"a":[[1]]\0')
+def test_the_loop_reads_json_or_nothing(compiled: bool, text: bytes) -> None:  # noqa: FBT001
+    TRIED["text of matrices"] += 1
+    found = scanned(text, compiled=compiled)
+    if found is None or b"\\" in text or any(byte < 0x20 or byte > 0x7E for byte in text):
+        return  # what surrounds it was seen to be JSON in ASCII before
+    pairs = json.loads(b"{%b}" % text, object_pairs_hook=list)
+    assert found[0] == [(name, matrix) for name, matrix in pairs]
+    if len(dict(pairs)) == len(pairs):
+        try:
+            expected = parsed({}, dict(pairs))
+        except (BenchError, ValueError) as error:
+            raise AssertionError(f"the general way refuses {text!r}") from error
+        assert expected.counts.tolist() == [matrix for _, matrix in pairs]
