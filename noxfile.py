@@ -63,18 +63,21 @@ def tests(session: nox.Session) -> None:
     environment = {"OMP_NUM_THREADS": "1"}
     # A file's tests share what takes long to make, so a file stays in one process.
     several = ("-n", "auto", "--maxprocesses", "4", "--dist", "loadfile", "--no-loadscope-reorder")
+    # The same inputs each time, so that a commit fails or passes; others are for `soak`, and for
+    # whoever runs pytest by hand.
+    same = "--hypothesis-profile=ci"
     session.run(
-        *(python, "-m", "pytest", *several, *session.posargs), env=environment, external=True
+        *(python, "-m", "pytest", *several, same, *session.posargs), env=environment, external=True
     )
 
 
 @nox.session(venv_backend="none")
 def soak(session: nox.Session) -> None:
-    """Strain the code for an hour: hundreds of kills, thousands of inputs for each 30 of tests."""
+    """Strain the code for an hour: hundreds of kills, and thousands of inputs, each time others."""
     python = in_shared_environment(session)
     environment = {"OMP_NUM_THREADS": "1", "FUZZ": "soak", "SOAK_KILLS": "200"}
-    for tests in ("tests/fuzz", "tests/soak"):
-        session.run(python, "-m", "pytest", "-q", tests, env=environment, external=True)
+    for tests in (("-m", "hypothesis"), ("tests/soak",)):
+        session.run(python, "-m", "pytest", "-q", *tests, env=environment, external=True)
 
 
 @nox.session(venv_backend="none")

@@ -18,11 +18,9 @@ def printable(text: str, keep: str = "") -> str:
     >>> printable("mine \x1b[31m\u202e")
     'mine \\x1b[31m\\u202e'
     """
-    if text.isprintable():
-        return text
-    return "".join(
-        char.encode("unicode_escape").decode("ascii")
-        if char not in keep and unicodedata.category(char) in _UNSEEN
-        else char
-        for char in text
-    )
+    written = {
+        char: char.encode("unicode_escape").decode("ascii")
+        for char in {*text}.difference(keep)
+        if unicodedata.category(char) in _UNSEEN
+    }
+    return text.translate(str.maketrans(written)) if written else text

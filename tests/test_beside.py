@@ -96,6 +96,7 @@ def test_no_difference_unless_all_conditions_match(ours: str) -> None:
 def test_no_difference_of_a_row_chosen_on_test_labels_or_without_a_mean() -> None:
     assert with_published(row(chosen_on_test_labels=True), BOTH).delta is None
     assert with_published(row(mean=None, n=0), BOTH).delta is None
+    assert with_published(row(preset="smoke"), BOTH).delta is None
 
 
 def test_all_that_a_published_row_has_comes_along_whatever_the_order_of_its_cells() -> None:

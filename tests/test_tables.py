@@ -138,6 +138,13 @@ def test_a_class_counts_in_the_seeds_in_which_it_occurs(rows_of: Any) -> None:
     assert row.mean == pytest.approx(iou(800))  # over the 17 that occur
 
 
+def test_equal_means_share_a_rank(rows_of: Any) -> None:
+    made = [(900, "a"), (800, "b"), (800, "c"), (700, "d")]
+    text = leaderboard.render(rows_of(*(run(right, method) for right, method in made)), "md")
+    lines = [line[:2] for line in lines_of(text, "| ") if line[1] in {*"abcd"}]
+    assert lines == [["1", "a"], ["2", "b"], ["2", "c"], ["4", "d"]]
+
+
 def test_methods_are_ranked_by_miou_not_by_pixels(rows_of: Any) -> None:
     # Everything is taken for road, of which there is much: many pixels, hardly any class.
     road = np.zeros((19, 19), dtype=int)

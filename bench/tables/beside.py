@@ -84,17 +84,18 @@ def _reference(cells: Sequence[Cell], suite: str, methods: dict[str, str]) -> Ro
 def _beside(row: Row, cells: Sequence[Cell]) -> Row:
     """Return `row` with a published row beside it, and the difference if that has a meaning.
 
-    A figure chosen on test labels is compared with none.
+    A figure chosen on test labels is compared with none, nor is one of the preset smoke, which
+    trains for a few steps.
     """
     first, *others = cells
     alike = first.matches(
         metric=row.metric, protocol=row.protocol, backbone=row.backbone, weights=row.weights
     )
-    comparable = alike and row.mean is not None and not row.chosen_on_test_labels
+    fair = not row.chosen_on_test_labels and row.preset != "smoke"
     return dataclasses.replace(
         row,
         published=first.value,
-        delta=row.mean - first.value if comparable and row.mean is not None else None,
+        delta=row.mean - first.value if alike and fair and row.mean is not None else None,
         published_std=first.std,
         published_label=first.label,
         published_protocol=first.protocol,

@@ -24,6 +24,8 @@ OTHERS = {"accuracy": (), "miou": ("fwiou", "pixel_accuracy")}
 
 DASH = "\u2014"
 
+_OTHERWISE = "it was measured under other conditions"
+
 _LONGEST = 200
 """Characters of an error that a note shows."""
 
@@ -174,7 +176,8 @@ def note_of(row: Row, table: Row | None) -> str:
         if theirs and theirs != ours
     ]
     if row.delta is None and row.mean is not None and not row.chosen_on_test_labels:
-        parts.insert(0, "no difference, because it was measured under other conditions")
+        why = "ours is of the preset smoke" if row.preset == "smoke" else _OTHERWISE
+        parts.insert(0, f"no difference, because {why}")
     if row.published_rule == ORACLE.name:
         parts.append("its checkpoint was chosen by the target's test labels")
     if row.published_note:

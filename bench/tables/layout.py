@@ -150,10 +150,12 @@ def _table(ours: list[Row], published: Iterable[Row]) -> Table:
     every = [*ours, *others]
     conditions = ours[0] if ours else None
     notes: list[str] = []
-    lines, rank = [], 0
+    ranks: dict[float | None, int] = {}
+    lines, count = [], 0
     for row in ours:
-        rank += row.ranked
-        lines.append(line_of(row, conditions, str(rank) if row.ranked else "", notes))
+        count += row.ranked
+        rank = str(ranks.setdefault(row.mean, count)) if row.ranked else ""  # equal means share it
+        lines.append(line_of(row, conditions, rank, notes))
     lines += [line_of(row, conditions, "", notes) for row in others]
     title, facts, warning = f"{every[0].shift}: published figures only", [], None
     if ours:
