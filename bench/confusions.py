@@ -94,7 +94,7 @@ def parsed(checkpoints: Mapping[str, Any], stages: Mapping[str, Any]) -> Packed:
         raise ValueError("not square matrices of one size")
     if min(steps, default=0) < 0 or len({*steps}) < len(steps):
         raise ValueError("a training step is negative, or stands there twice")
-    counts = _counts(list(chain.from_iterable(lines))).reshape(-1, k, k)
+    counts = counts_of(list(chain.from_iterable(lines))).reshape(-1, k, k)
     ascending = sorted(steps)
     if steps != ascending:  # as text, "1000" comes before "500"
         order = [*map(steps.index, ascending), *range(len(steps), len(counts))]
@@ -102,12 +102,7 @@ def parsed(checkpoints: Mapping[str, Any], stages: Mapping[str, Any]) -> Packed:
     return Packed(tuple(ascending), tuple(stages), counts)
 
 
-def kind_of(largest: int) -> type[np.integer[Any]]:
-    """Return the dtype that counts up to `largest` are kept as."""
-    return np.uint16 if largest < 2**16 else np.uint32 if largest < 2**32 else np.int64
-
-
-def _counts(values: Sequence[Any]) -> np.ndarray:
+def counts_of(values: Sequence[Any]) -> np.ndarray:
     """Return integers >= 0 as an array: `struct` is three times as fast as NumPy at this."""
     for letter, dtype in _TYPES.items():
         try:

@@ -104,26 +104,26 @@ def cores() -> int:
 
 @functools.cache
 def compiled_loops() -> Loops | None:
-    """Return the compiled loops over label maps, or None if there is no numba."""
+    """Return the compiled loops, or None if there is no numba."""
     try:
-        from numba import types  # noqa: PLC0415  only who counts needs it
+        from numba import njit, types  # noqa: PLC0415  only who counts needs it
     except ImportError:
         return None
     words = types.Array(types.uint64, 1, "C", readonly=True)  # pictures are; others may be
     filtered = types.Array(types.uint8, 2, "C", readonly=True)
     tallies = types.void(words, words, types.int64[:, ::1])
     unfilters = types.boolean(filtered, types.uint8[:, ::1])
-    return Loops(compiled(tallies, tally_words), compiled(unfilters, unfilter))
 
-
-def compiled(signature: object, loop: Callable[..., Any]) -> Any:  # noqa: ANN401  numba has no types
-    """Return a loop, compiled for arguments of one signature; its machine code is kept on disk."""
-    from numba import njit  # noqa: PLC0415
+    def build(*, cache: bool) -> Loops:
+        return Loops(
+            njit(tallies, nogil=True, cache=cache)(tally_words),
+            njit(unfilters, nogil=True, cache=cache)(unfilter),
+        )
 
     try:
-        return njit(signature, nogil=True, cache=True)(loop)
+        return build(cache=True)
     except (RuntimeError, OSError):  # numba found no folder in which to keep the machine code
-        return njit(signature, nogil=True)(loop)
+        return build(cache=False)
 
 
 def tally_words(

@@ -1,36 +1,42 @@
-"""Lines of a records file, each read in a third of the time that all its JSON would take.
+"""Lines of a records file, each read in half the time that all its JSON would take.
 
-A table needs a few numbers of each of 100,000 records. What many runs share, the configuration but
-for its seed and the environment, is read where its text comes for the first time; the counts of
-confusion matrices go from text into an array and are never Python's numbers. This holds for lines
-as `bench.records.write_records` writes them. Of any other line the reader says nothing, and
-`bench.schema`, which knows every version and what to say of a damaged line, has to read it.
+A table needs a few numbers of each of 100,000 records, and most of a line is much like the line
+before. What stands there as it stood before is not read again: the configuration but for its seed,
+the environment, and the form of what holds numbers, that is, all of it but the digits. The numbers
+themselves are read as one flat list.
+
+This holds for lines as `bench.records.write_records` writes them. Of any other line the reader says
+nothing, and `bench.schema`, which knows every version and what to say of a damaged line, reads it.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 import numpy as np
 import orjson
 
-from bench.confusions import Packed, kind_of, parsed
+from bench.confusions import Packed, counts_of
 from bench.errors import BenchError
 from bench.migrate import CURRENT  # noqa: TC001  msgspec reads the annotation
-from bench.schema import STATUSES, are_steps, check_config
+from bench.schema import STATUSES, check_config, check_scores, matrices_of
 from bench.stored import Brief, configuration_of, scores_of, steps_of
 
 if TYPE_CHECKING:
-    from bench.matrix_text import Scan
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
     from bench.stored import Config, Pool
 
 _SEED = re.compile(rb',"seed":(0|[1-9][0-9]{0,17}),')
 _MARK = 123_456_789_012_345_678
 """A seed in whose place another number would be noticed."""
 
-_CHECKPOINTS, _STAGES, _END = b'{"checkpoints":{', b'},"stages":{', b"}}"
+_NUMBERS, _BRACKETS = b"+-.0123456789Ee", b"[]{}:"
 
 _Whole = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 _Number = _Whole | float
@@ -56,7 +62,7 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     departure: str | None
     stages: list[_Stage]
     checkpoints: list[_Whole]
-    scores: dict[str, dict[str, float | None]]
+    scores: msgspec.Raw
     events: tuple[()]
     nondeterministic: tuple[()]
     attempts: _Whole
@@ -73,21 +79,20 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 class Reader:
     """Reads the lines of records files, and remembers what they have in common."""
 
-    def __init__(self, scan: Scan, pool: Pool) -> None:
-        """Read with `bench.matrix_text.compiled_scan`; share what is in the pool."""
-        self._scan, self._pool = scan, pool
+    def __init__(self, pool: Pool) -> None:
+        """Share with others what is in the pool."""
+        self._pool = pool
         self._decode = msgspec.json.Decoder(_Line).decode
         self._configurations: dict[tuple[bytes, bytes], tuple[bytes, Config]] = {}
         self._environments: set[bytes] = set()
-        self._shapes: dict[tuple[bytes, int], _Shape] = {}
-        self._counts = np.empty(0, np.int64)
-        self._names = np.empty(0, np.uint8)
+        self._matrices: dict[bytes, _Matrices] = {}
+        self._scores: dict[tuple[bytes, tuple[str, ...]], _Scores] = {}
 
     def read(self, line: bytes) -> Brief | None:
         """Return what `bench.stored.brief_of` would of a sound record, or None: read it there.
 
         Args:
-            line: of a file, with its end of line.
+            line: of a file, with or without its end of line.
         """
         if not line.isascii():  # msgspec does not look at the bytes of what it leaves alone
             return None
@@ -95,14 +100,11 @@ class Reader:
             record = self._decode(line)
             seed, key, config = self._configuration(bytes(record.config))
             self._see_environment(bytes(record.environment))
-            matrices, texts = self._matrices(bytes(record.confusion))
-            scores = scores_of(record.scores, texts) if record.scores else None
-            if not all(map(are_steps, {*map(tuple, record.scores.values())})):
-                return None
+            matrices, texts = self._matrices_in(bytes(record.confusion))
+            rules, scores = self._scores_in(bytes(record.scores), texts)
         except (BenchError, msgspec.DecodeError, LookupError, TypeError, ValueError):
             return None
         pooled = self._pool.setdefault
-        rules = tuple(record.scores)
         stages = tuple([stage.name for stage in record.stages])
         return Brief(
             record.run_id,
@@ -119,7 +121,7 @@ class Reader:
             key,
             pooled(stages, stages),
             matrices.steps,
-            pooled(rules, rules),
+            rules,
             (),
             scores,
             matrices,
@@ -146,46 +148,97 @@ class Reader:
                 raise TypeError("no environment")
             self._environments.add(text)
 
-    def _matrices(self, text: bytes) -> tuple[Packed, tuple[str, ...]]:
+    def _matrices_in(self, text: bytes) -> tuple[Packed, tuple[str, ...]]:
         """Return the matrices, and their checkpoints' steps as text."""
-        if not (text.startswith(_CHECKPOINTS) and text.endswith(_END)):
-            raise ValueError("other keys")
-        checkpoints, middle, stages = text[len(_CHECKPOINTS) : -len(_END)].partition(_STAGES)
-        if not middle:
-            raise ValueError("other keys")
-        both = b",".join(filter(None, (checkpoints, stages))) + b"\0"
-        if len(both) > len(self._counts):
-            self._counts = np.empty(2 * len(both), np.int64)
-            self._names = np.empty(2 * len(both), np.uint8)
-        n, split, k, top, length = self._scan(
-            np.frombuffer(both, np.uint8), len(checkpoints), self._counts, self._names
-        )
-        if n < 0:
-            raise ValueError("other than matrices")
-        names = self._names[:length].tobytes()
-        shape = self._shapes.get((names, split))
-        if shape is None:
-            shape = self._shapes[names, split] = _Shape(names, split, self._pool)
-        kept = self._counts[: n * k * k].astype(kind_of(top)).reshape(n, k or 1, k or 1)
-        counts = kept if shape.order is None else kept[shape.order]
-        return Packed(shape.steps, shape.stages, counts), shape.texts
+        form, values = _taken_apart(text)
+        known = self._matrices.get(form)
+        if known is None:
+            known = self._matrices[form] = _Matrices(text, self._pool)
+        return known.filled(values), known.texts
+
+    def _scores_in(
+        self, text: bytes, steps: tuple[str, ...]
+    ) -> tuple[tuple[str, ...], NDArray[np.float64] | None]:
+        """Return the rules, and their scores of checkpoints at these steps."""
+        form, values = _taken_apart(text)
+        known = self._scores.get((form, steps))
+        if known is None:
+            known = self._scores[form, steps] = _Scores(text, steps, self._pool)
+        return known.rules, known.filled(values)
 
 
-class _Shape:
-    """Which matrices stand in a line, and in which order a table has them."""
+def _taken_apart(text: bytes) -> tuple[bytes, list[Any]]:
+    """Return the form of a JSON object without escapes, and the numbers in it.
 
-    def __init__(self, text: bytes, split: int, pool: Pool) -> None:
-        """Take the names in the order of the line, those of `split` checkpoints first."""
-        if b"\\" in text:  # it stands for another
-            raise ValueError("an escape in a name")
-        names = text.decode().split('"')[:-1]
-        # In the place of each matrix its number, to see where the general way puts it.
-        numbered = {name: [[place]] for place, name in enumerate(names[:split])}
-        stages = {name: [[place]] for place, name in enumerate(names[split:], split)}
-        if len(numbered) + len(stages) < len(names):
-            raise ValueError("a name stands there twice")
-        found = parsed(numbered, stages)
-        order = found.counts.ravel().tolist()
-        self.order = None if order == sorted(order) else order
-        self.steps, self.texts = steps_of(found.steps, pool)
-        self.stages = found.stages
+    Two objects of one form that hold equally many numbers hold them at the same places.
+
+    >>> _taken_apart(b'{"5":[[3,1],[2,4]],"a":null}')
+    (b'5"a{"":[[,],[,]],"a":null}', [3, 1, 2, 4, None])
+    """
+    if b"\\" in text:
+        raise ValueError("an escape")
+    pieces = text.split(b'"')
+    # A digit of a name belongs to the form.
+    form = b'"'.join(pieces[1::2]) + text.translate(None, _NUMBERS)
+    values = b"".join(pieces[::2]).translate(None, _BRACKETS).strip(b",")
+    return form, orjson.loads(b"[%b]" % values)
+
+
+def _numbered(node: Any, count: Iterator[int]) -> Any:  # noqa: ANN401  whatever the JSON holds
+    """Return JSON in which each number is its place among all of them."""
+    if isinstance(node, dict):
+        return {key: _numbered(value, count) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_numbered(value, count) for value in node]
+    return next(count)
+
+
+class _Matrices:
+    """Where the counts of confusion matrices stand in texts of one form."""
+
+    def __init__(self, text: bytes, pool: Pool) -> None:
+        """Take the form of this text. Raises BenchError unless it holds matrices."""
+        whole = orjson.loads(text)
+        matrices_of(whole, "")
+        found = matrices_of(_numbered(whole, itertools.count()), "")
+        places = found.counts.ravel().tolist()
+        self._shape, self._size = found.counts.shape, len(places)
+        self._order = None if places == sorted(places) else found.counts.ravel()
+        self._stages = found.stages
+        self._steps, self.texts = steps_of(found.steps, pool)
+
+    def filled(self, values: list[Any]) -> Packed:
+        """Return the matrices that hold these numbers."""
+        if len(values) != self._size:
+            raise ValueError("a number is missing")
+        counts = counts_of(values)
+        ordered = counts if self._order is None else counts[self._order]
+        return Packed(self._steps, self._stages, ordered.reshape(self._shape))
+
+
+class _Scores:
+    """Where the scores of checkpoints stand in texts of one form."""
+
+    def __init__(self, text: bytes, steps: tuple[str, ...], pool: Pool) -> None:
+        """Take the form of this text. Raises BenchError unless it holds scores."""
+        whole = orjson.loads(text)
+        check_scores(whole, "")
+        rules = tuple(whole)
+        self.rules = pool.setdefault(rules, rules)
+        count = itertools.count()
+        places = scores_of(_numbered(whole, count), steps)
+        self._size = next(count)
+        absent = np.isnan(places)
+        self._absent = absent if absent.any() else None
+        self._order = np.nan_to_num(places).astype(np.intp)
+
+    def filled(self, values: list[Any]) -> NDArray[np.float64] | None:
+        """Return the scores, (rules, steps); None if there is no rule."""
+        if len(values) != self._size:
+            raise ValueError("a number is missing")
+        if not self.rules:
+            return None
+        scores = np.array(values, np.float64)[self._order]
+        if self._absent is not None:
+            scores[self._absent] = np.nan
+        return scores

@@ -16,7 +16,7 @@ import contextlib
 import gc
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
@@ -29,22 +29,19 @@ from bench.errors import BenchError
 from bench.files import atomic_path, write_json, write_text
 from bench.metrics import checked
 from bench.migrate import migrate
+from bench.record_lines import Reader
 from bench.schema import check
 from bench.stored import Place, Stored, brief_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from bench.record_lines import Reader
     from bench.stored import Pool
 
 Record = dict[str, Any]
 
 BROKEN = "broken"
 """Status, in frames only, of a folder whose ``run.json`` cannot be read."""
-
-WORTH_COMPILING = 50_000_000
-"""Bytes of a records file from which a compiled reader saves more time than it takes to load."""
 
 _SHIFT_COLUMNS = ("source", "target", "protocol")
 _CONFIG_COLUMNS = ("method", "preset", "backbone", "weights", "code", "learns_from")
@@ -305,11 +302,11 @@ def _read_records(path: Path, pool: Pool) -> Iterator[tuple[int, Stored]]:
     """Yield the number of each line that holds a record, and the record."""
     try:
         with path.open("rb") as file:
-            reader = _reader(file, pool)
+            reader = Reader(pool)
             offset, name = 0, str(path)
             for number, line in enumerate(file, 1):
                 if not line.isspace():
-                    brief = None if reader is None else reader.read(line)
+                    brief = reader.read(line)
                     if brief is None:
                         where = f"{name}, line {number}"
                         record = migrate(_parse(line, where), where)
@@ -319,17 +316,6 @@ def _read_records(path: Path, pool: Pool) -> Iterator[tuple[int, Stored]]:
     except OSError as error:
         message = f"cannot read the records file {path}: {error.strerror}"
         raise BenchError(message) from error
-
-
-def _reader(file: BinaryIO, pool: Pool) -> Reader | None:
-    """Return what reads lines as we write them, if there are enough of them and we have numba."""
-    if os.fstat(file.fileno()).st_size < WORTH_COMPILING:
-        return None
-    from bench.matrix_text import compiled_scan  # noqa: PLC0415  half a second, with numba
-    from bench.record_lines import Reader  # noqa: PLC0415
-
-    scan = compiled_scan()
-    return None if scan is None else Reader(scan, pool)
 
 
 def _parse(text: bytes, where: str) -> Any:  # noqa: ANN401  whatever the JSON holds

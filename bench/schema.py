@@ -75,7 +75,7 @@ def check(record: object, where: str, *, exported: bool = False) -> Packed | Non
         _refuse(record, where, exported=exported)
     check_config(record["config"], where)
     _check_rest(record, where)
-    return _matrices(record["confusion"], where) if exported else None
+    return matrices_of(record["confusion"], where) if exported else None
 
 
 def _check_rest(record: Mapping[str, Any], where: str) -> None:
@@ -86,7 +86,7 @@ def _check_rest(record: Mapping[str, Any], where: str) -> None:
     if not _fit_inside(record):
         message = f"{where}: 'stages' or 'checkpoints' are malformed"
         raise BenchError(message)
-    _check_scores(record["scores"], where)
+    check_scores(record["scores"], where)
     if record["events"] or record["nondeterministic"]:
         _check_notes(record, where)
 
@@ -193,13 +193,13 @@ def _check_notes(record: Mapping[str, Any], where: str) -> None:
         raise BenchError(message)
 
 
-def _check_scores(scores: Mapping[str, Any], where: str) -> None:
+def check_scores(scores: Mapping[str, Any], where: str) -> None:
     """Raise BenchError unless these are numbers or None by rule and training step."""
     try:
         by_rule = scores.values()
         steps = set(map(tuple, by_rule))  # mostly the same for all rules
         kinds = set(map(type, chain.from_iterable([values.values() for values in by_rule])))
-        sound = all(map(are_steps, steps)) and kinds <= _SCORE
+        sound = all(map(_are_steps, steps)) and kinds <= _SCORE
     except (AttributeError, TypeError):
         sound = False
     if not sound:
@@ -208,12 +208,12 @@ def _check_scores(scores: Mapping[str, Any], where: str) -> None:
 
 
 @cache
-def are_steps(texts: tuple[object, ...]) -> bool:
-    """Say whether these name training steps, as the scores of a record do."""
+def _are_steps(texts: tuple[object, ...]) -> bool:
     return all(isinstance(text, str) and text.isdecimal() for text in texts)
 
 
-def _matrices(embedded: object, where: str) -> Packed:
+def matrices_of(embedded: object, where: str) -> Packed:
+    """Return the confusion matrices of an exported record; raise BenchError if it has none."""
     if not isinstance(embedded, dict) or embedded.keys() != {"checkpoints", "stages"}:
         message = f"{where}: expected 'confusion' to hold 'checkpoints' and 'stages'"
         raise BenchError(message)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import string
 from typing import Any
 
-import numpy as np
 import orjson
 import pytest
 from hypothesis import example, given
@@ -15,10 +13,7 @@ from near_misses import TRIED, bent, fuzzed, spoiled
 from test_records_files import CONFIG, CONFUSION, EXPORTED
 
 from bench import records
-from bench.confusions import parsed
 from bench.digest import canonical_json
-from bench.errors import BenchError
-from bench.matrix_text import compiled_scan, scan
 from bench.migrate import migrate
 from bench.record_lines import Reader
 from bench.schema import check
@@ -33,9 +28,7 @@ CURRENT = migrate(EXPORTED | {"stages": [STAGE]}, "") | {
 
 @pytest.fixture(scope="module")
 def reader() -> Reader:
-    compiled = compiled_scan()
-    assert compiled is not None, "tests need numba"
-    return Reader(compiled, {})
+    return Reader({})
 
 
 def general(line: bytes) -> Brief:
@@ -130,6 +123,15 @@ TWICE = changed().replace(b'"seed":0', b'"seed":0,"seed":1')
 @example(line=confused('"5":[]'))
 @example(line=confused('"5":[[]]'))
 @example(line=confused('"5":[[1]]', '"source":[[1,2],[3,4]]'))
+@example(line=confused('"5":[[1,2],[3,4]]', '"a{":[[1,2],[3,4]],"[1":[[1,2],[3,4]]'))
+@example(line=confused('"5":[[1,2],[3,4]]', '"a[":[[1,2],[3,4]],"]":[[1,2],[3,4]]'))
+@example(line=confused('"5":[[1],[]]'))
+@example(line=confused('"5":[[1e2]]'))
+@example(line=confused('"5":[[-0]]'))
+@example(line=confused('"5":[[null]]'))
+@example(line=confused('"5":[["1"]]'))
+@example(line=confused('"5":[[true]]'))
+@example(line=confused('"5":1'))
 @example(line=confused("", '"},\\"stages\\":{":[[1]]'))
 def test_a_line(line: bytes, reader: Reader) -> None:
     """Twice: what the reader remembers of the first must not change what it says of the second."""
@@ -181,84 +183,12 @@ def test_a_file_is_the_same_frame_either_way(
     path = tmp_path_factory.mktemp("lines") / "r.jsonl"
     path.write_bytes(b"\n".join(line.rstrip() for line in lines))
     frames = []
-    for size in (0, records.WORTH_COMPILING):
+    for read in (Reader.read, lambda *_: None):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(records, "WORTH_COMPILING", size)
+            patch.setattr(Reader, "read", read)
             frames.append(records.load_records([path]))
     quick, slow = frames
     assert quick.drop(columns="record").equals(slow.drop(columns="record"))
     for one, other in zip(quick["record"], slow["record"], strict=True):
         assert dict(one) == dict(other)
         assert plain(one.brief) == plain(other.brief)
-
-
-def test_without_numba_the_general_way_reads_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
-    monkeypatch.setitem(sys.modules, "numba", None)
-    assert compiled_scan.__wrapped__() is None
-
-
-# ------------------------------------------------------------------ the loop
-
-MATRICES = st.dictionaries(
-    st.text(string.ascii_letters + string.digits + "-_ ", max_size=4),
-    st.integers(1, 3).flatmap(
-        lambda k: st.lists(
-            st.lists(st.integers(0, 10**18 - 1), min_size=k, max_size=k), min_size=k, max_size=k
-        )
-    ),
-    max_size=4,
-)
-
-
-def scanned(text: bytes, *, compiled: bool) -> Any:
-    """Return the matrices by name as `scan` finds them, and the largest; None if it says no."""
-    loop = compiled_scan() if compiled else scan
-    assert loop is not None
-    counts, names = np.zeros(len(text) + 1, np.int64), np.zeros(len(text) + 1, np.uint8)
-    n, before, k, top, length = loop(np.frombuffer(text + b"\0", np.uint8), 0, counts, names)
-    if n < 0:
-        return None
-    assert before == 0
-    found = names[:length].tobytes().decode("latin-1").split('"')[:-1]
-    return list(zip(found, counts[: n * k * k].reshape(n, k, k).tolist(), strict=True)), top
-
-
-@pytest.mark.parametrize("compiled", [True, False])
-@given(matrices=MATRICES)
-def test_the_loop_reads_matrices_of_one_size(compiled: bool, matrices: dict[str, Any]) -> None:  # noqa: FBT001
-    text = canonical_json(matrices)[1:-1].encode()
-    found = scanned(text, compiled=compiled)
-    if len({len(matrix) for matrix in matrices.values()}) > 1:
-        assert found is None
-        return
-    numbers = [n for matrix in matrices.values() for row in matrix for n in row]
-    assert found == (sorted(matrices.items()), max(numbers, default=0))
-
-
-@pytest.mark.parametrize("compiled", [True, False])
-@fuzzed
-@given(text=spoiled(MATRICES.map(lambda made: canonical_json(made)[1:-1].encode())))
-@example(text=b'"a":[[1]],')
-@example(text=b',"a":[[1]]')
-@example(text=b'"a":[[1]]"b":[[1]]')
-@example(text=b'"a":[[1]')
-@example(text=b'"a":[[1')
-@example(text=b'"a":[[')
-@example(text=b'"a":')
-@example(text=b'"a')
-@example(text=b'"a":[[1]]\0')
-def test_the_loop_reads_json_or_nothing(compiled: bool, text: bytes) -> None:  # noqa: FBT001
-    TRIED["text of matrices"] += 1
-    found = scanned(text, compiled=compiled)
-    if found is None or b"\\" in text or any(byte < 0x20 or byte > 0x7E for byte in text):
-        return  # what surrounds it was seen to be JSON in ASCII before
-    pairs = json.loads(b"{%b}" % text, object_pairs_hook=list)
-    assert found[0] == [(name, matrix) for name, matrix in pairs]
-    if len(dict(pairs)) == len(pairs):
-        try:
-            expected = parsed({}, dict(pairs))
-        except (BenchError, ValueError) as error:
-            raise AssertionError(f"the general way refuses {text!r}") from error
-        assert expected.counts.tolist() == [matrix for _, matrix in pairs]
