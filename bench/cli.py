@@ -227,8 +227,10 @@ def run(
     if as_json:
         print_json(report.outcomes)
     else:
-        typer.echo(printable(report.markdown, NEW_LINE))
-        typer.echo(f"Written to {report.path}", err=True)
+        typer.echo(report.text)
+        typer.echo(
+            f"Written to {report.path}, with stages, selection rules and how to read it", err=True
+        )
     if report.failed:
         count = sum(outcome["status"] != "done" for outcome in report.outcomes)
         fail(f"{count} of {len(report.outcomes)} trials did not end well; see above", FAILED)
@@ -284,7 +286,7 @@ def list_(
 @app.command()
 def leaderboard(
     suite: SuiteOption = "mini",
-    style: Annotated[str, typer.Option("--format", metavar="md|csv|latex|json")] = "md",
+    style: Annotated[str, typer.Option("--format", metavar="md|text|csv|latex|json")] = "md",
     runs: RunsOption = DEFAULT_RUNS,
     records: RecordsOption = None,
     select: SelectOption = "last",

@@ -34,13 +34,13 @@ class Report:
         outcomes: one dict a trial: run_id, method, shift, seed, status, metrics, error.
         left_out: a sentence for each shift left out for lack of data, and for each pair of files
             that a domain leaves out because their sizes differ.
-        markdown: the leaderboard.
-        path: where it was written.
+        text: the leaderboard in brief.
+        path: where the whole leaderboard was written, as Markdown.
     """
 
     outcomes: list[Outcome]
     left_out: list[str]
-    markdown: str
+    text: str
     path: Path
     failed: bool = field(init=False)
 
@@ -96,11 +96,10 @@ def sweep(request: Request) -> Report:
     shifts, left_out = first_alone(lambda: available(shifts, request), "the data")
     outcomes = _run(request, executor, list(_jobs(shifts, request.seeds, rows)))
     rows_of_table = leaderboard.rows(load_runs(request.runs), suite, request.rule)
-    markdown = leaderboard.render(rows_of_table, "md")
     path = (request.out or request.runs) / "leaderboard.md"
     if rank() == 0:
-        write_text(path, markdown)
-    return Report(outcomes, left_out, markdown, path)
+        write_text(path, leaderboard.render(rows_of_table, "md"))
+    return Report(outcomes, left_out, leaderboard.render(rows_of_table, "text"), path)
 
 
 def _jobs(shifts: Sequence[Shift], seeds: Sequence[int], rows: Sequence[Row]) -> Iterator[Job]:

@@ -10,6 +10,7 @@ import pytest
 from bench.published import Cell
 from bench.suites import DRIVING
 from bench.tables.beside import references, with_published
+from bench.tables.cells import note_of
 from bench.tables.formats import render
 from bench.tables.layout import lacking
 from bench.tables.row import Row
@@ -96,7 +97,9 @@ def test_no_difference_unless_all_conditions_match(ours: str) -> None:
 def test_no_difference_of_a_row_chosen_on_test_labels_or_without_a_mean() -> None:
     assert with_published(row(chosen_on_test_labels=True), BOTH).delta is None
     assert with_published(row(mean=None, n=0), BOTH).delta is None
-    assert with_published(row(preset="smoke"), BOTH).delta is None
+    smoke = with_published(row(preset="smoke"), BOTH)
+    assert smoke.delta is None
+    assert "no difference, because ours is of the preset smoke" in note_of(smoke, smoke)
 
 
 def test_all_that_a_published_row_has_comes_along_whatever_the_order_of_its_cells() -> None:

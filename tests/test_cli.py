@@ -160,14 +160,18 @@ def test_running_again_runs_nothing_again(finished: tuple[Path, Any]) -> None:
     assert {path: path.stat().st_mtime_ns for path in runs.glob("*/run.json")} == before
 
 
-def test_run_prints_the_leaderboard_and_writes_it_where_asked(
+def test_run_prints_the_leaderboard_in_brief_and_writes_it_where_asked(
     finished: tuple[Path, Any], tmp_path: Path
 ) -> None:
     runs, _ = finished
     result = toy(runs, "--seeds", "2", "--out", tmp_path / "tables", *LEARNS)
     assert result.exit_code == 0
-    assert result.stdout.strip() == (tmp_path / "tables" / "leaderboard.md").read_text().strip()
-    assert "# Leaderboard: toy" in result.stdout
+    written = (tmp_path / "tables" / "leaderboard.md").read_text()
+    assert written == bench("leaderboard", "--suite", TOY, "--runs", runs).stdout
+    assert "# Leaderboard: toy" in written
+    brief = bench("leaderboard", "--suite", TOY, "--runs", runs, "--format", "text").stdout
+    assert result.stdout.strip() == brief.strip()
+    assert len(brief) < len(written) / 2
     assert str(tmp_path / "tables") in result.stderr
 
 
@@ -433,7 +437,8 @@ def test_ctrl_c_says_how_to_go_on(bad: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("style", "said"), [("md", "| 1 |"), ("latex", r"\begin{tabular}"), ("csv", "suite,shift,")]
+    ("style", "said"),
+    [("md", "| 1 |"), ("text", "    1  "), ("latex", r"\begin{tabular}"), ("csv", "suite,shift,")],
 )
 def test_leaderboard_formats(style: str, said: str, finished: tuple[Path, Any]) -> None:
     result = bench("leaderboard", "--suite", TOY, "--runs", finished[0], "--format", style)

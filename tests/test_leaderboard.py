@@ -566,7 +566,7 @@ def test_an_unknown_rule_or_format_is_answered_with_the_nearest(frame_of: Any) -
 
 
 def leaderboard_formats() -> list[str]:
-    return ["md", "csv", "latex", "json"]
+    return ["md", "text", "csv", "latex", "json"]
 
 
 def loaded(rows: list[Row]) -> list[dict[str, Any]]:
@@ -675,7 +675,13 @@ def test_no_runs_are_no_error(frame_of: Any, fmt: str) -> None:
     rows = leaderboard.rows(frame_of(), MINI)
     assert rows == []
     text = leaderboard.render(rows, fmt)
-    expected = {"md": "No runs yet", "csv": "suite,shift", "latex": "% Generated", "json": "[]"}
+    expected = {
+        "md": "No runs yet",
+        "text": "No runs yet",
+        "csv": "suite,shift",
+        "latex": "% Generated",
+        "json": "[]",
+    }
     assert expected[fmt] in text
 
 

@@ -1,6 +1,6 @@
-"""How the rows of a leaderboard are written: Markdown, LaTeX, CSV, JSON.
+"""How the rows of a leaderboard are written: text, Markdown, LaTeX, CSV, JSON.
 
-Markdown and LaTeX are for reading (see `bench.tables.layout`). JSON and CSV are for programs:
+Text, Markdown and LaTeX are for reading (see `bench.tables.layout`). JSON and CSV are for programs:
 fractions in 0..1, unrounded. Equal rows give equal text.
 """
 
@@ -18,6 +18,7 @@ from bench.tables.cells import duration
 from bench.tables.latex import latex
 from bench.tables.markdown import markdown
 from bench.tables.row import Row
+from bench.tables.terminal import terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,7 +29,7 @@ def render(rows: Sequence[Row], fmt: str = "md", *, command: str | None = None) 
 
     Args:
         rows: what `bench.leaderboard.rows` returned, in its order.
-        fmt: "md", "csv", "latex" or "json".
+        fmt: "md", "text" (in brief), "csv", "latex" or "json".
         command: what made it, for the comment at the top of Markdown and LaTeX.
 
     Raises:
@@ -65,6 +66,7 @@ def _csv(rows: Sequence[Row], _comment: str) -> str:
 
 FORMATS: dict[str, Callable[[Sequence[Row], str], str]] = {
     "md": markdown,
+    "text": terminal,
     "csv": _csv,
     "latex": latex,
     "json": _json,

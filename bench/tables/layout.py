@@ -69,10 +69,10 @@ class Table:
 
 _SPREAD = (
     "how far another set of seeds might lie, not another set of test images. Seeds: finished of"
-    " attempted; a row with seeds that did not finish has no rank. A rank is no test. Every method"
-    " trains on nine tenths of the source's training images; the last tenth is held out for"
-    " validation. Wall time: training, a seed; a stage that several methods share counts in full"
-    " for each."
+    " attempted; a row with seeds that did not finish has no rank. Equal means share a rank, and a"
+    " rank is no test. Every method trains on nine tenths of the source's training images; the last"
+    " tenth is held out for validation. Wall time: training, a seed; a stage that several methods"
+    " share counts in full for each."
 )
 
 _LEGENDS = {
@@ -80,7 +80,7 @@ _LEGENDS = {
         "Accuracy on the target's test set in per cent: mean \u00b1 sample standard deviation over"
         f" the seeds that finished, and the 95 % interval of the mean (Student's t): {_SPREAD}"
         " Difference: ours minus published, in percentage points, only where protocol, backbone"
-        " and initial weights match."
+        " and initial weights match, and never for the preset smoke."
     ),
     "miou": (
         "Scores on the target's test images (of Cityscapes: its validation images) in per cent, at"
@@ -89,7 +89,7 @@ _LEGENDS = {
         " predictions; fwIoU weights each class by its pixels. Rows are ranked by mIoU, and"
         f" interval, published and difference are of mIoU. 95 % interval of the mean (Student's t):"
         f" {_SPREAD} Difference: ours minus published, in percentage points, only where protocol,"
-        " backbone and initial weights match."
+        " backbone and initial weights match, and never for the preset smoke."
     ),
 }
 
@@ -150,11 +150,12 @@ def _table(ours: list[Row], published: Iterable[Row]) -> Table:
     every = [*ours, *others]
     conditions = ours[0] if ours else None
     notes: list[str] = []
-    ranks: dict[float | None, int] = {}
+    ranks: dict[str, int] = {}
     lines, count = [], 0
     for row in ours:
         count += row.ranked
-        rank = str(ranks.setdefault(row.mean, count)) if row.ranked else ""  # equal means share it
+        # Equal means share a rank; the same figures in another order may differ by a rounding.
+        rank = str(ranks.setdefault(f"{row.mean:.12f}", count)) if row.ranked else ""
         lines.append(line_of(row, conditions, rank, notes))
     lines += [line_of(row, conditions, "", notes) for row in others]
     title, facts, warning = f"{every[0].shift}: published figures only", [], None

@@ -115,7 +115,7 @@ def test_a_killed_process_costs_its_own_trial_only(unruly: Path) -> None:
         assert "lack of memory" in lost["error"]
         assert "Run the same command" in lost["error"]
         assert records(asked.runs)[lost["run_id"]]["status"] == "failed"
-    assert "0 of 2" in first.markdown  # it is counted
+    assert "0 of 2" in first.text  # it is counted
     (unruly / "deadly").unlink()
     second = sweep(replace(asked, jobs=1))
     assert not second.failed

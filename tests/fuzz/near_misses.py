@@ -33,7 +33,7 @@ _COMMON: dict[str, Any] = {
     "suppress_health_check": list(HealthCheck),
 }
 settings.register_profile("fuzz-ci", max_examples=30, derandomize=True, **_COMMON)
-settings.register_profile("fuzz-soak", max_examples=1_000, **_COMMON)
+settings.register_profile("fuzz-soak", max_examples=1_000, derandomize=False, **_COMMON)
 
 fuzzed = settings(settings.get_profile(f"fuzz-{os.environ.get('FUZZ', 'ci')}"))
 """How often a test tries: 30 inputs, the same each time; with the environment variable FUZZ=soak

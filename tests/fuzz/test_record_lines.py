@@ -75,6 +75,12 @@ def confused(checkpoints: str, stages: str = "") -> bytes:
     return changed(confusion=0).replace(b'"confusion":0', text)
 
 
+def nested(depth: int) -> bytes:
+    return changed(environment=0).replace(
+        b'"environment":0', b'"environment":{"a":' + b"[" * depth + b"]" * depth + b"}"
+    )
+
+
 TWICE = changed().replace(b'"seed":0', b'"seed":0,"seed":1')
 
 
@@ -100,11 +106,21 @@ TWICE = changed().replace(b'"seed":0', b'"seed":0,"seed":1')
 @example(line=changed(scores={"infomax": {}, "dev": {"5": 2**70}}))
 @example(line=configured(params={"seed": 5, "zeta": 1}))
 @example(line=configured(params={"a": 1, "seed": 0, "zeta": 1}, seed=3))
+@example(line=configured(params={"a": 1, "seed": 5, "zeta": 1}, seed=123_456_789_012_345_678))
 @example(line=configured(seed=-1))
+@example(line=changed(config=[{"a": 1, "seed": 5, "b": 2}]))
+@example(line=nested(1_000))
+@example(line=nested(2_000))
+@example(line=nested(100_000))
+@example(line=changed(events=[{"stage": "s", "step": True, "kind": "k", "reason": "r"}]))
+@example(line=changed(nondeterministic=[1]))
 @example(line=configured(seed=10**19))
 @example(line=configured(settings={"a": ',"seed":5,'}))
 @example(line=configured(method=5))
 @example(line=TWICE)
+@example(
+    line=configured(seed=3, params={"seed": 5, "z": 1}).replace(b'"seed":3', b'"s\\u0065ed":3')
+)
 @example(line=confused(""))
 @example(line=confused('"5":[[1]]', '"5":[[2]]'))
 @example(line=confused('"5":[[1]],"5":[[2]]'))
@@ -137,15 +153,44 @@ def test_a_line(line: bytes, reader: Reader) -> None:
     """Twice: what the reader remembers of the first must not change what it says of the second."""
     TRIED["lines of records"] += 1
     for _ in range(2):
-        found = reader.read(line)
-        if found is not None:
-            assert plain(found) == plain(general(line))
+        agree(reader, line)
+
+
+def agree(reader: Reader, line: bytes) -> bool:
+    """Say whether the reader read it, which is then what the general way reads."""
+    found = reader.read(line)
+    if found is not None:
+        assert plain(found) == plain(general(line))
+    return found is not None
+
+
+@fuzzed
+@given(lines=st.lists(texts(CURRENT), min_size=2, max_size=3))
+@example(lines=[confused('"5":[[]],"5":[[1]]'), confused('"5":[[1]],"5":[[]]')])
+@example(lines=[changed(scores={"dev": {"5": None}}), changed(scores={"dev": {"5": 1}})])
+@example(lines=[configured(seed=5), configured(seed=6), configured(seed=6, budget=2)])
+def test_lines_one_after_another(lines: list[bytes]) -> None:
+    """What is remembered of one must not change what is said of another of the same form."""
+    TRIED["lines of records"] += len(lines)
+    reader = Reader({})
+    for line in lines:
+        agree(reader, line)
+
+
+def test_more_forms_than_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.record_lines._MANY", 2)
+    reader = Reader({})
+    for step in [*range(5), *range(5)]:
+        assert agree(reader, confused(f'"{step}":[[{step}]]'))
+    assert len(reader._matrices) == len(reader._scores) == 2
 
 
 @pytest.mark.parametrize(
     "line",
     [
         *(changed(), changed(seconds=5), changed(error="two\nlines, ä"), changed(scores={})),
+        changed(events=[{"stage": "pixel", "step": 5, "kind": "collapsed", "reason": "r"}]),
+        changed(nondeterministic=["bf16"]),
         *(changed(status="failed", error="e", confusion={"checkpoints": {}, "stages": {}}),),
         *(configured(seed=10**17), confused('"1000":[[1]],"500":[[2]]', '"source":[[3]]')),
     ],

@@ -26,6 +26,9 @@ pytestmark = [
     pytest.mark.skipif(not KILLS, reason="takes minutes: nox -s soak, or SOAK_KILLS=10"),
 ]
 
+LONGEST = 300.0
+"""Seconds without a kill after which a sweep hangs: undisturbed, it takes some ten."""
+
 DRIVER = """
     import os, sys
     import bench.executors.serial, bench.sweep  # all that takes seconds to import
@@ -75,12 +78,14 @@ class Round:
         self.seen = now
 
 
-def disturb(start: Callable[[Path], tuple[int | None, int]], undisturbed: Path, name: str) -> str:
+def disturb(
+    start: Callable[[Path, int], tuple[int | None, int]], undisturbed: Path, name: str
+) -> str:
     """Run sweeps until there were enough kills; return what to print.
 
     Args:
-        start: runs the sweep in a folder and disturbs it; returns its exit code, None if it was
-            killed itself, and the number of kills.
+        start: runs the sweep in a folder and disturbs it, with so many kills at most; returns its
+            exit code, None if it was killed itself, and the number of kills.
         undisturbed: what `undisturbed` returns.
         name: of the folders.
     """
@@ -90,7 +95,8 @@ def disturb(start: Callable[[Path], tuple[int | None, int]], undisturbed: Path, 
         now = Round(undisturbed / f"{name}-{rounds}")
         code: int | None = None
         while code != 0:
-            code, more = start(now.runs)
+            # The last sweep is left in peace at last, and must come to its end.
+            code, more = start(now.runs, KILLS - kills)
             # A trial that lost its process without the command's end counts as failed: go on.
             assert code in {None, 0, 1}
             kills += more
@@ -99,6 +105,7 @@ def disturb(start: Callable[[Path], tuple[int | None, int]], undisturbed: Path, 
         assert matrices(now.runs) == expected
         assert not list(now.runs.glob("stages/damaged-*"))
         hit += attempts(now.runs) - TRIALS
+    assert hit, "no kill met a trial at work"
     return f" {kills} kills over {rounds} sweeps of {TRIALS} trials; trials at work hit: {hit}"
 
 
@@ -116,13 +123,14 @@ def test_serial(undisturbed: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert stdin is not None
         assert stdout is not None
 
-        def start(runs: Path) -> tuple[int | None, int]:
+        def start(runs: Path, most: int) -> tuple[int | None, int]:
             stdin.write("\t".join(arguments(undisturbed, runs)) + "\n")
             stdin.flush()
             pid = int(stdout.readline())
-            time.sleep(dice.uniform(0.05, 2.5))
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+            if most > 0:
+                time.sleep(dice.uniform(0.05, 2.5))
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             code = int(stdout.readline())
             return (None, 1) if code < 0 else (code, 0)
 
@@ -133,10 +141,11 @@ def test_serial(undisturbed: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_two_workers(undisturbed: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Now the whole command is killed, now one of its processes, whenever a trial has begun."""
+    """Now the whole command is killed, now one of its processes, when it is at work."""
     dice = random.Random(1)
+    victims = set()
 
-    def start(runs: Path) -> tuple[int | None, int]:
+    def start(runs: Path, most: int) -> tuple[int | None, int]:
         command = psutil.Popen(
             [sys.executable, "-m", "bench", *arguments(undisturbed, runs), "--jobs", "2"],
             stdout=subprocess.DEVNULL,
@@ -144,7 +153,9 @@ def test_two_workers(undisturbed: Path, capsys: pytest.CaptureFixture[str]) -> N
         )
         kills, since = 0, time.time_ns()
         while command.poll() is None:
-            if not begun(runs, since):
+            assert time.time_ns() - since < LONGEST * 1e9, "the sweep hangs"
+            # A trial has begun, or one was written off after the kill before.
+            if kills >= most or not begun(runs, since):
                 time.sleep(0.02)
                 continue
             with contextlib.suppress(subprocess.TimeoutExpired, psutil.TimeoutExpired):
@@ -158,14 +169,17 @@ def test_two_workers(undisturbed: Path, capsys: pytest.CaptureFixture[str]) -> N
                 ]
                 victim = dice.choice([command, *workers])
                 victim.kill()
+                victims.add("command" if victim is command else "worker")
                 kills, since = kills + 1, time.time_ns()
                 if victim is command:
                     command.wait()
                     # Those that a killed command leaves behind end by themselves.
-                    psutil.wait_procs(workers, timeout=60)
+                    _, alive = psutil.wait_procs(workers, timeout=60)
+                    assert not alive
                     return None, kills
         return command.returncode, kills
 
     said = disturb(start, undisturbed, "workers")
+    assert victims == {"command", "worker"}
     with capsys.disabled():
         print(said, end="")
