@@ -23,7 +23,8 @@ ADDED = {"schema": 2, "events": [], "nondeterministic": [], "attempts": 0}
 def _committed(status: str) -> str:
     for path in sorted(COMMITTED.glob("*.jsonl")):
         for line in path.read_text(encoding="utf-8").splitlines():
-            if json.loads(line)["status"] == status:
+            record = json.loads(line)
+            if record["status"] == status and "schema" not in record:
                 return line
     raise LookupError(status)
 

@@ -321,12 +321,12 @@ def test_another_matrix_can_be_chosen(pages: dict[str, Path], reader: Reader) ->
     names = reader.do(
         "return [...document.querySelectorAll('.body select option')].map(o => o.textContent)"
     )
-    reader.choose(".body select", names[-1])
+    reader.choose(".body select", names[1])  # the first is shown; a stage's may be the same
     reader.until(
         f"JSON.stringify(document.querySelector('.matrix').data[0].z) !== {json.dumps(before)}"
     )
     label = reader.do("return document.querySelector('.matrix').getAttribute('aria-label')")
-    assert names[-1] in label
+    assert names[1] in label
 
 
 def test_a_command_can_be_copied(pages: dict[str, Path], reader: Reader) -> None:

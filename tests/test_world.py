@@ -162,7 +162,7 @@ def test_the_command_on_scenes_with_batch_norm(tmp_path: Path) -> None:
         *("--method", "adda", "--seeds", "1", "--preset", "smoke", "--backbone", "lean"),
         *("--threads", "1", "--runs", str(tmp_path / "runs"), "--data", str(tmp_path / "data")),
     )
-    assert said.stdout.count("# Leaderboard: toy-scenes") == 1
+    assert said.stdout.count("day2night: protocol camvid-11") == 1
     assert "backbone lean" in said.stdout
     assert "trained in float32, 2 processes" in said.stdout
     (path,) = (tmp_path / "runs").glob("adda-*/run.json")
