@@ -128,7 +128,9 @@ def cautions(record: Record, suite: str | None) -> list[str]:
         found.append(f"The harness was at commit {commit}{', changed' if dirty else ''}.")
     reasons = record.get("nondeterministic", ())
     found += [f"The last digits may differ: {reason}." for reason in reasons]
-    found.append("Where the run already is, it is taken from there: add --runs with another folder.")
+    found.append(
+        "Where the run already is, it is taken from there: add --runs with another folder."
+    )
     return found
 
 
