@@ -1,1 +1,1 @@
-"""Looking after a runs folder: what comes in, what leaves, what is there, and how to make it again."""
+"""Looking after a runs folder: what comes in, what leaves, and how to make a run again."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.runs.differences import differences, spoken
 from bench.digest import digest_of
 from bench.errors import BenchError
+from bench.records import confusions_of, export, load_records, write_confusions, write_run
+from bench.runs.differences import differences, spoken
 from bench.runs.moving import arriving
 from bench.runs.occupied import alone_at
-from bench.records import confusions_of, export, load_records, write_confusions, write_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -7,6 +7,9 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.errors import BenchError
+from bench.evidence import OUTPUTS
+from bench.records import read_confusions, read_run
 from bench.runs.arrivals import (
     CONFLICT,
     EQUAL,
@@ -19,11 +22,8 @@ from bench.runs.arrivals import (
     is_own_name,
 )
 from bench.runs.differences import differences, spoken
-from bench.errors import BenchError
-from bench.evidence import OUTPUTS
 from bench.runs.moving import arriving, run_folders
 from bench.runs.occupied import alone_at, at_work
-from bench.records import read_confusions, read_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -150,15 +150,28 @@ def _decided(theirs: Path, ours: Path) -> Arrival:
         return Arrival(name, REPLACED, "the one here cannot be read")
     if own["run_id"] != name:
         return Arrival(name, CONFLICT, f"the one here is {own['run_id']} by its record")
+    more = (theirs / OUTPUTS).exists() and not (ours / OUTPUTS).exists()
+    return _better(own, record, spoken(differences(own_result, result)), more_outputs=more)
+
+
+def _better(own: Record, record: Record, two: str, *, more_outputs: bool) -> Arrival:
+    """Return which of two records of one run stays.
+
+    Args:
+        own: of the one here.
+        record: of the other.
+        two: how their results differ, if both are done.
+        more_outputs: whether only the other kept outputs.
+    """
+    name = own["run_id"]
     statuses = f"the one here is {own['status']}, this one {record['status']}"
     if _RANK.get(record["status"], 0) > _RANK.get(own["status"], 0):
         return Arrival(name, REPLACED, statuses)
     if not own["status"] == record["status"] == "done":
         return Arrival(name, EQUAL if own == record else KEPT, statuses)
-    two = spoken(differences(own_result, result))
     if two:
         return Arrival(name, CONFLICT, f"two results: {two}")
-    if (theirs / OUTPUTS).exists() and not (ours / OUTPUTS).exists():
+    if more_outputs:
         return Arrival(name, REPLACED, "the one here has the same result, but kept no outputs")
     return Arrival(name, EQUAL)
 

@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.runs.differences import Difference, differences, spoken
 from bench.errors import BenchError
 from bench.records import read_run
+from bench.runs.differences import Difference, differences, spoken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

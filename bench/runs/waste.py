@@ -13,10 +13,10 @@ from filelock import FileLock, Timeout
 
 from bench.claim import claims, is_locked
 from bench.errors import BenchError
+from bench.records import BROKEN, read_run
 from bench.runs.merging import STAGES
 from bench.runs.moving import ARRIVING, LEAVING, remove, run_folders
 from bench.runs.occupied import LOCKS, alone_at, at_work
-from bench.records import BROKEN, read_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
@@ -25,7 +25,7 @@ STOPPED = "stopped"
 """Status of a run whose record says "running" although nobody is at it."""
 
 USELESS = ("failed", "pruned")
-"""Statuses of runs that go unless others are asked for: not of those that a command goes on with."""
+"""Statuses of runs that go unless others are asked for; with others, a command may go on."""
 
 _SETTLED = ("done", "diverged", *USELESS)
 """Statuses of runs whose records name all stages that they need."""
