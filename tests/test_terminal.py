@@ -68,9 +68,11 @@ def test_shifts_without_runs_are_left_out_unless_there_are_no_others() -> None:
     assert render([], "text") == "No runs yet.\n"
 
 
-def test_a_result_chosen_on_test_labels_is_marked() -> None:
+def test_a_result_that_is_unfair_or_means_nothing_is_marked() -> None:
     text = render([replace(ROW, rule="oracle", chosen_on_test_labels=True)], "text")
     assert "Not a fair result" in text
+    assert "mean nothing" not in text
+    assert "mean nothing" in render([replace(ROW, preset="smoke")], "text")
 
 
 def test_what_a_terminal_would_obey_is_written_out() -> None:

@@ -24,6 +24,8 @@ OTHERS = {"accuracy": (), "miou": ("fwiou", "pixel_accuracy")}
 
 DASH = "\u2014"
 
+SMOKE = "Preset smoke: a few steps of everything, for tests; its figures mean nothing"
+
 _OTHERWISE = "it was measured under other conditions"
 
 _LONGEST = 200
@@ -58,7 +60,7 @@ def facts_of(rows: list[Row]) -> list[str]:
         f"Trained on: {', '.join(devices)}, {' or '.join(map(str, threads))} thread{plural}",
     ]
     if rows[0].preset == "smoke":
-        facts.append("Preset smoke: a few steps of everything, for tests; its figures mean nothing")
+        facts.append(SMOKE)
     if any(row.tuned for row in rows) and not all(row.tuned for row in rows):
         facts.append("Rows differ in how their hyperparameters were searched: see which are tuned")
     unjudged = [row.label for row in rows if not row.picked and row.n]

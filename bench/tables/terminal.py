@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bench.tables.cells import SMOKE
 from bench.tables.layout import tables
 
 if TYPE_CHECKING:
@@ -26,8 +27,9 @@ def terminal(rows: Sequence[Row], _comment: str) -> str:
         lines = _aligned(table.grid)
         marks = [(f"[{number}]", note) for number, note in enumerate(table.notes, 1)]
         notes = [f"{mark} {note}" for mark, note in marks if any(mark in line for line in lines)]
-        warning = [table.warning] if table.warning else []
-        blocks.append("\n".join([table.title, *warning, "", *lines, "", *notes]).rstrip())
+        warnings = [table.warning or "", *(fact for fact in table.facts if fact == SMOKE)]
+        title = [table.title, *filter(None, warnings)]
+        blocks.append("\n".join([*title, "", *lines, "", *notes]).rstrip())
     return "\n\n\n".join(blocks) + "\n"
 
 
