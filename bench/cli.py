@@ -302,10 +302,14 @@ def leaderboard(
         chosen = plugins.load_suite(suite)
         text = tables.render(tables.rows(frame, chosen, select), style)
         elsewhere = set(frame["shift"].dropna()) - {shift.name for shift in chosen.shifts}
+        nothing = frame.empty
         del frame  # or the collector, when it goes on, looks through all of it
+    if nothing:
+        where = "these records" if records else f"'{runs}'"
+        typer.secho(printable(f"There are no runs in {where}."), fg=typer.colors.YELLOW, err=True)
     if elsewhere:
         listed = ", ".join(sorted(elsewhere))
-        message = f"runs on {listed} are not in the table of '{suite}': say --suite"
+        message = f"runs on {listed} are not in the table of '{suite}': take another --suite"
         typer.secho(printable(message), fg=typer.colors.YELLOW, err=True)
     if out is None:
         typer.echo(printable(text.rstrip("\n"), NEW_LINE))

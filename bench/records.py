@@ -108,7 +108,10 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
         message = f"cannot read {path}: {error.strerror}"
         raise BenchError(message) from error
     # What follows the last newline was never finished, even if it happens to parse.
-    found = [_parse(line, f"{path}, line {number}") for number, line in enumerate(lines[:-1], 1)]
+    found = [
+        _parse(line, f"{path}, line {number}", "the line")
+        for number, line in enumerate(lines[:-1], 1)
+    ]
     if not all(isinstance(line, dict) for line in found):
         message = f"{path} holds other things than JSON objects. Delete it and run the trial again."
         raise BenchError(message)
@@ -309,7 +312,7 @@ def _read_records(path: Path, pool: Pool) -> Iterator[tuple[int, Stored]]:
                     brief = reader.read(line)
                     if brief is None:
                         where = f"{name}, line {number}"
-                        record = migrate(_parse(line, where), where)
+                        record = migrate(_parse(line, where, "the line"), where)
                         brief = brief_of(record, check(record, where, exported=True), pool)
                     yield number, Stored(Place(path, offset), brief)
                 offset += len(line)
@@ -318,11 +321,11 @@ def _read_records(path: Path, pool: Pool) -> Iterator[tuple[int, Stored]]:
         raise BenchError(message) from error
 
 
-def _parse(text: bytes, where: str) -> Any:  # noqa: ANN401  whatever the JSON holds
+def _parse(text: bytes, where: str, what: str = "it") -> Any:  # noqa: ANN401  whatever the JSON holds
     try:
         return orjson.loads(text)
     except ValueError as error:
-        message = f"{where} is not JSON ({error}). Delete it, or restore it from a copy."
+        message = f"{where} is not JSON ({error}). Delete {what}, or restore it from a copy."
         raise BenchError(message) from error
 
 

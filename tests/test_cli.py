@@ -560,3 +560,11 @@ def test_seeds(text: str, seeds: tuple[int, ...]) -> None:
 def test_seeds_that_are_none(text: str) -> None:
     with pytest.raises(BenchError, match="--seeds"):
         parse_seeds(text)
+
+
+def test_a_folder_without_runs_is_named(tmp_path: Path) -> None:
+    """A wrong folder, say the one above, must not look like a sweep without results."""
+    for command in (("leaderboard", "--suite", TOY), ("runs", "list")):
+        result = bench(*command, "--runs", tmp_path)
+        assert result.exit_code == 0
+        assert f"There are no runs in '{tmp_path}'." in result.stderr.replace("\n", "")

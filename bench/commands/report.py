@@ -40,7 +40,9 @@ def report(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", show_default="report.html in the runs folder"),
+        typer.Option(
+            metavar="FILE", show_default="report.html in the runs folder; of --records, here"
+        ),
     ] = None,
 ) -> None:
     """Write one HTML page: leaderboards, comparisons, and each run's curves and pictures.

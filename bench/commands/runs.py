@@ -42,6 +42,9 @@ def list_(runs: RunsOption = DEFAULT_RUNS, as_json: JsonOption = False) -> None:
     rows = [_with_progress(row, busy) for row in json.loads(frame.to_json(orient="records"))]
     shown = [*columns[:-1], "progress"] if busy else columns[:-1]
     show(rows, shown, as_json=as_json)
+    if not rows:
+        message = printable(f"There are no runs in '{runs}'.")
+        typer.secho(message, fg=typer.colors.YELLOW, err=True)
 
 
 def _with_progress(row: dict[str, Any], busy: dict[str, Seen]) -> dict[str, Any]:
