@@ -125,7 +125,11 @@ def test_show_has_sections(mini: Path) -> None:
     lines = bench("runs", "show", record["run_id"], "--runs", mini).stdout.splitlines()
     titles = [line for line in lines if line and not line.startswith(" ")]
     made = ("How it ended", "What was run", "Stages", "Scores of rules", "What made it")
-    assert titles == [*made, "Confusion at the end (rows = ground truth)"]
+    last = max(record["checkpoints"])
+    scored = f"On the target's test set, at step {last:,} of the last stage (rule last)"
+    assert titles == [scored, *made, "Confusion at the end (rows = ground truth)"]
+    matrix = records.read_confusions(mini / record["run_id"]).checkpoints[last]
+    assert f"  {'accuracy':<28} {100 * matrix.trace() / matrix.sum():.2f} %" in lines
     for key, value in (
         ("torch", record["environment"]["torch"]),
         ("code", record["environment"]["code"]),
@@ -136,6 +140,18 @@ def test_show_has_sections(mini: Path) -> None:
         assert f"  {key:<28} {value}" in lines
     (stage,) = [line for line in lines if line.startswith("  source  ")]
     assert f"{record['stages'][0]['steps']} steps in" in stage
+
+
+def test_show_says_why_a_run_has_no_figure(mini: Path, tmp_path: Path) -> None:
+    _, record = only(mini)
+    folder = tmp_path / record["run_id"]
+    records.write_run(folder, record)
+    last = max(record["checkpoints"])
+    records.write_confusions(folder, records.Confusions({last: np.zeros((10, 10), np.int64)}, {}))
+    shown = bench("runs", "show", record["run_id"], "--runs", tmp_path)
+    assert shown.exit_code == 0
+    assert f"  {'no figure':<28} " in shown.stdout
+    assert "How it ended" in shown.stdout
 
 
 def test_show_tells_what_was_noticed(mini: Path, tmp_path: Path) -> None:

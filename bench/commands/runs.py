@@ -19,6 +19,8 @@ from bench.request import DEFAULT_RUNS
 from bench.runs.moving import existing, run_folders
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from bench.claim import Seen
     from bench.records import Record
 
@@ -101,10 +103,29 @@ def _reproduce(folder: Path, suite: str | None) -> None:
     typer.echo(command(record, name, entries))
 
 
+def _scored(record: Record) -> Iterator[tuple[str, list[tuple[str, object]]]]:
+    """Yield title and lines of what a finished run scored with its last checkpoint."""
+    from bench.groups import scores  # noqa: PLC0415  pandas
+    from bench.select import LAST  # noqa: PLC0415
+    from bench.stored import Run  # noqa: PLC0415
+
+    if record["status"] != "done":
+        return
+    title = "On the target's test set"
+    try:
+        found = scores(Run(record, None), LAST)
+    except BenchError as error:
+        yield title, [("no figure", str(error))]
+        return
+    title += f", at step {found.step:,} of the last stage (rule {LAST.name})"
+    figures = found.figures.items()
+    yield title, [(name, None if v is None else f"{100 * v:.2f} %") for name, v in figures]
+
+
 def _show(record: Record) -> None:
     from bench.runs.sheet import sheet  # noqa: PLC0415
 
-    for title, lines in sheet(record):
+    for title, lines in (*_scored(record), *sheet(record)):
         typer.secho(title, bold=True)
         for key, value in lines:
             typer.echo(f"  {key:<28} {'-' if value is None else printable(str(value))}")
