@@ -167,6 +167,7 @@ def agree(reader: Reader, line: bytes) -> bool:
 @fuzzed
 @given(lines=st.lists(texts(CURRENT), min_size=2, max_size=3))
 @example(lines=[confused('"5":[[]],"5":[[1]]'), confused('"5":[[1]],"5":[[]]')])
+@example(lines=[confused('"1000":[[1]],"500":[[2]]'), confused('"1000":[[1]],"500":[[]]')])
 @example(lines=[changed(scores={"dev": {"5": None}}), changed(scores={"dev": {"5": 1}})])
 @example(lines=[configured(seed=5), configured(seed=6), configured(seed=6, budget=2)])
 def test_lines_one_after_another(lines: list[bytes]) -> None:
