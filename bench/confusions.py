@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -13,7 +13,9 @@ from bench.errors import BenchError
 from bench.metrics import Confusion, checked
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
 _TYPES = {"H": np.uint16, "I": np.uint32, "q": np.int64}
 """What counts are kept as, the smallest that holds them all: a letter of `struct`, and a dtype."""
@@ -32,19 +34,27 @@ class Confusions:
     stages: dict[str, Confusion] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Packed:
-    """The same in one array, a quarter as large for ten classes: for tables of 100,000 runs.
+class Packed(NamedTuple):
+    """The same in a string of bytes, a quarter as large for ten classes: for 100,000 runs.
 
     Attributes:
         steps: of the checkpoints, ascending.
         stages: names.
-        counts: integers (m, k, k), the checkpoints' matrices and then the stages'.
+        size: number k of classes.
+        kind: of integer, a letter of `struct`: H, I or q.
+        data: the counts (m, k, k), the checkpoints' matrices and then the stages'.
     """
 
     steps: tuple[int, ...]
     stages: tuple[str, ...]
-    counts: np.ndarray
+    size: int
+    kind: str
+    data: bytes
+
+    @property
+    def counts(self) -> NDArray[Any]:
+        """The counts, integers (m, k, k)."""
+        return counted([self.data], self.kind, self.size)
 
 
 def packed(confusions: Confusions) -> Packed:
@@ -59,7 +69,9 @@ def packed(confusions: Confusions) -> Packed:
     if len(sizes) > 1:
         message = f"confusion matrices of several sizes: {sorted(sizes)}"
         raise BenchError(message)
-    return Packed(tuple(steps), tuple(confusions.stages), np.array(matrices))
+    (size, _), kind = sizes.pop() if sizes else (1, 1), "q"
+    data = b"".join(np.ascontiguousarray(matrix, np.int64).tobytes() for matrix in matrices)
+    return Packed(tuple(steps), tuple(confusions.stages), size, kind, data)
 
 
 def unpacked(matrices: Packed) -> Confusions:
@@ -94,22 +106,31 @@ def parsed(checkpoints: Mapping[str, Any], stages: Mapping[str, Any]) -> Packed:
         raise ValueError("not square matrices of one size")
     if min(steps, default=0) < 0 or len({*steps}) < len(steps):
         raise ValueError("a training step is negative, or stands there twice")
-    counts = counts_of(list(chain.from_iterable(lines))).reshape(-1, k, k)
+    kind, data = as_bytes(list(chain.from_iterable(lines)))
     ascending = sorted(steps)
     if steps != ascending:  # as text, "1000" comes before "500"
-        order = [*map(steps.index, ascending), *range(len(steps), len(counts))]
-        counts = counts[order]
-    return Packed(tuple(ascending), tuple(stages), counts)
+        order = [*map(steps.index, ascending), *range(len(steps), len(matrices))]
+        data = counted([data], kind, k)[order].tobytes()
+    return Packed(tuple(ascending), tuple(stages), k, kind, data)
 
 
-def counts_of(values: Sequence[Any]) -> np.ndarray:
-    """Return integers >= 0 as an array: `struct` is three times as fast as NumPy at this."""
-    for letter, dtype in _TYPES.items():
+def as_bytes(values: Sequence[Any]) -> tuple[str, bytes]:
+    """Return the smallest kind of integer that holds these, which are >= 0, and them as such.
+
+    >>> as_bytes([3, 1])
+    ('H', b'\\x03\\x00\\x01\\x00')
+    """
+    for kind, dtype in _TYPES.items():
         try:
-            found = np.frombuffer(struct.pack(f"={len(values)}{letter}", *values), dtype)
+            data = struct.pack(f"={len(values)}{kind}", *values)
         except struct.error:  # too large, or no integer
             continue
-        if dtype is np.int64 and bool((found < 0).any()):
+        if dtype is np.int64 and bool((np.frombuffer(data, dtype) < 0).any()):
             break
-        return found
+        return kind, data
     raise ValueError("not whole numbers >= 0")
+
+
+def counted(data: Iterable[bytes], kind: str, size: int) -> NDArray[Any]:
+    """Return what `Packed` objects of one kind and size hold, one after another: (n, k, k)."""
+    return np.frombuffer(b"".join(data), _TYPES[kind]).reshape(-1, size, size)

@@ -9,7 +9,7 @@ import numpy as np
 
 from bench import select
 from bench.agreement import choices, rank_correlations
-from bench.confusions import packed
+from bench.confusions import counted, packed
 from bench.errors import BenchError
 from bench.evidence import scores_by
 from bench.headline import class_ious, class_names, figures_of_each, ranked_by
@@ -89,7 +89,7 @@ def measure(runs: Sequence[Run], rule: Rule) -> Measured:
             found.errors[place] = "no checkpoint was scored"
             continue
         # Runs of one configuration share the object, mostly: their shape is made out once.
-        sizes = len(matrices.steps), matrices.counts.shape
+        sizes = len(matrices.steps), matrices.size, matrices.kind
         alike = (id(brief.config), brief.stages, brief.rules, matrices.stages, sizes)
         batch = known.get(alike)
         if batch is None:
@@ -108,7 +108,7 @@ def measure(runs: Sequence[Run], rule: Rule) -> Measured:
 def _shape(brief: Brief, matrices: Packed, names: tuple[str, ...]) -> tuple[object, ...]:
     """Return what runs have in common that can be measured at once."""
     shift = brief.config["shift"]
-    sizes = len(matrices.steps), len(matrices.counts[0])
+    sizes = len(matrices.steps), matrices.size, matrices.kind
     return (shift.get("task"), shift["protocol"], sizes, matrices.stages, names, brief.rules)
 
 
@@ -118,7 +118,7 @@ def _add(found: Measured, batch: _Batch, rule: Rule) -> None:
     matrices, names = batch.matrices[0], batch.stage_names
     for place in batch.places:
         found.stage_names[place] = names
-    counts = np.concatenate([each.counts for each in batch.matrices])
+    counts = counted([each.data for each in batch.matrices], matrices.kind, matrices.size)
     try:
         measured = figures_of_each(counts, shift)
     except BenchError as error:
@@ -156,25 +156,25 @@ def _add(found: Measured, batch: _Batch, rule: Rule) -> None:
 
 def _recorded(batch: _Batch) -> dict[str, Floats]:
     """Return the scores that the records hold, (n, c) by rule."""
-    scores = [
-        brief.scores
-        if brief.checkpoints == matrices.steps
-        else np.stack([_column(brief, step) for step in matrices.steps], axis=1)
-        for brief, matrices in zip(batch.briefs, batch.matrices, strict=True)
-        if brief.scores is not None
-    ]
     rules = batch.briefs[0].rules
     if not rules:
         return {}
-    table = np.concatenate(scores).reshape(len(scores), len(rules), -1)
+    scores = [
+        brief.scores if brief.checkpoints == matrices.steps else _at(brief, matrices.steps)
+        for brief, matrices in zip(batch.briefs, batch.matrices, strict=True)
+    ]
+    table = np.frombuffer(b"".join(scores)).reshape(len(scores), len(rules), -1)
     return {rule: table[:, place] for place, rule in enumerate(rules)}
 
 
-def _column(brief: Brief, step: int) -> Floats:
-    """Return the rules' scores of one checkpoint."""
-    if brief.scores is None or step not in brief.checkpoints:
-        return np.full(len(brief.rules), np.nan)
-    return brief.scores[:, brief.checkpoints.index(step)]
+def _at(brief: Brief, steps: Sequence[int]) -> bytes:
+    """Return the rules' scores of the checkpoints of these steps."""
+    known = np.frombuffer(brief.scores).reshape(len(brief.rules), len(brief.checkpoints))
+    found = np.full((len(brief.rules), len(steps)), np.nan)
+    for place, step in enumerate(steps):
+        if step in brief.checkpoints:
+            found[:, place] = known[:, brief.checkpoints.index(step)]
+    return found.tobytes()
 
 
 def _judged(

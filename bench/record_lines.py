@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 import orjson
 
-from bench.confusions import Packed, counts_of
+from bench.confusions import Packed, as_bytes, counted
 from bench.errors import BenchError
 from bench.migrate import CURRENT  # noqa: TC001  msgspec reads the annotation
 from bench.schema import STATUSES, check_config, check_scores, matrices_of
@@ -27,8 +27,6 @@ from bench.stored import Brief, configuration_of, scores_of, steps_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from numpy.typing import NDArray
 
     from bench.stored import Config, Pool
 
@@ -168,7 +166,7 @@ class Reader:
 
     def _scores_in(
         self, text: bytes, steps: tuple[str, ...]
-    ) -> tuple[tuple[str, ...], NDArray[np.float64] | None]:
+    ) -> tuple[tuple[str, ...], bytes]:
         """Return the rules, and their scores of checkpoints at these steps."""
         form, values = _taken_apart(text)
         known = self._scores.get((form, steps))
@@ -223,7 +221,7 @@ class _Matrices:
         matrices_of(whole, "")
         found = matrices_of(_numbered(whole, itertools.count()), "")
         places = found.counts.ravel().tolist()
-        self._shape, self._size = found.counts.shape, len(places)
+        self._size, self._classes = len(places), found.size
         self._order = None if places == sorted(places) else found.counts.ravel()
         self._stages = found.stages
         self._steps, self.texts = steps_of(found.steps, pool)
@@ -232,9 +230,10 @@ class _Matrices:
         """Return the matrices that hold these numbers."""
         if len(values) != self._size:
             raise ValueError("a number is missing")
-        counts = counts_of(values)
-        ordered = counts if self._order is None else counts[self._order]
-        return Packed(self._steps, self._stages, ordered.reshape(self._shape))
+        kind, data = as_bytes(values)
+        if self._order is not None:
+            data = counted([data], kind, 1)[self._order].tobytes()
+        return Packed(self._steps, self._stages, self._classes, kind, data)
 
 
 class _Scores:
@@ -250,16 +249,10 @@ class _Scores:
         places = scores_of(_numbered(whole, count), steps)
         self._size = next(count)
         absent = np.isnan(places)
-        self._absent = absent if absent.any() else None
-        self._order = np.nan_to_num(places).astype(np.intp)
+        self._order = np.where(absent, self._size, places).ravel().astype(np.intp)
 
-    def filled(self, values: list[Any]) -> NDArray[np.float64] | None:
-        """Return the scores, (rules, steps); None if there is no rule."""
+    def filled(self, values: list[Any]) -> bytes:
+        """Return the scores, (rules, steps)."""
         if len(values) != self._size:
             raise ValueError("a number is missing")
-        if not self.rules:
-            return None
-        scores = np.array(values, np.float64)[self._order]
-        if self._absent is not None:
-            scores[self._absent] = np.nan
-        return scores
+        return np.array([*values, None], np.float64)[self._order].tobytes()

@@ -29,7 +29,7 @@ from bench.errors import BenchError
 from bench.files import atomic_path, write_json, write_text
 from bench.metrics import checked
 from bench.migrate import migrate
-from bench.record_lines import Reader
+from bench.record_parts import lines_of
 from bench.schema import check
 from bench.stored import Place, Stored, brief_of
 
@@ -304,18 +304,14 @@ def _read(folder: str) -> tuple[bytes, Record]:
 def _read_records(path: Path, pool: Pool) -> Iterator[tuple[int, Stored]]:
     """Yield the number of each line that holds a record, and the record."""
     try:
-        with path.open("rb") as file:
-            reader = Reader(pool)
-            offset, name = 0, str(path)
-            for number, line in enumerate(file, 1):
-                if not line.isspace():
-                    brief = reader.read(line)
-                    if brief is None:
-                        where = f"{name}, line {number}"
-                        record = migrate(_parse(line, where, "the line"), where)
-                        brief = brief_of(record, check(record, where, exported=True), pool)
-                    yield number, Stored(Place(path, offset), brief)
-                offset += len(line)
+        for number, (offset, brief, text) in enumerate(lines_of(path, pool), 1):
+            if brief is None:
+                if text.isspace():
+                    continue
+                where = f"{path}, line {number}"
+                record = migrate(_parse(text, where, "the line"), where)
+                brief = brief_of(record, check(record, where, exported=True), pool)
+            yield number, Stored(Place(path, offset), brief)
     except OSError as error:
         message = f"cannot read the records file {path}: {error.strerror}"
         raise BenchError(message) from error

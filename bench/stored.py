@@ -44,7 +44,7 @@ class Brief(NamedTuple):
         checkpoints: training steps, ascending.
         rules: that scored its checkpoints.
         events: as there.
-        scores: float64 (rules, checkpoints), NaN for none.
+        scores: doubles (rules, checkpoints), NaN for none.
         matrices: None if they stand in the run's folder.
     """
 
@@ -64,7 +64,7 @@ class Brief(NamedTuple):
     checkpoints: tuple[int, ...]
     rules: tuple[str, ...]
     events: Sequence[Mapping[str, Any]]
-    scores: NDArray[np.float64] | None
+    scores: bytes
     matrices: Packed | None
 
 
@@ -73,6 +73,12 @@ class Place(NamedTuple):
 
     path: Path
     offset: int
+
+    def line(self) -> bytes:
+        """Return the line. Raises OSError if the file cannot be read."""
+        with self.path.open("rb") as file:
+            file.seek(self.offset)
+            return file.readline()
 
 
 class Stored(Mapping[str, Any]):
@@ -100,7 +106,7 @@ class Stored(Mapping[str, Any]):
         return len(self._read())
 
     def _read(self) -> dict[str, Any]:
-        text = self._text if isinstance(self._text, bytes) else _line(self._text)
+        text = self._text if isinstance(self._text, bytes) else _again(self._text)
         try:
             record: dict[str, Any] = migrate(orjson.loads(text), self.brief.run_id)
             if record["run_id"] == self.brief.run_id:
@@ -111,11 +117,9 @@ class Stored(Mapping[str, Any]):
         raise BenchError(message)
 
 
-def _line(place: Place) -> bytes:
+def _again(place: Place) -> bytes:
     try:
-        with place.path.open("rb") as file:
-            file.seek(place.offset)
-            return file.readline()
+        return place.line()
     except OSError as error:
         message = f"cannot read the records file {place.path} again: {error.strerror}"
         raise BenchError(message) from error
@@ -159,7 +163,7 @@ def brief_of(
         checkpoints,
         pool.setdefault(rules, rules),
         record.get("events", ()),
-        scores_of(recorded, texts) if rules else None,
+        scores_of(recorded, texts).tobytes(),
         matrices,
     )
 

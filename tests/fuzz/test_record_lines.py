@@ -40,13 +40,9 @@ def general(line: bytes) -> Brief:
 def plain(brief: Brief) -> dict[str, Any]:
     """Return a brief in what can be compared: each value's type, too."""
     fields = brief._asdict()
-    scores, matrices = fields.pop("scores"), fields.pop("matrices")
     found = {name: repr(value) for name, value in fields.items() if name != "events"}
     found["config"] = canonical_json(brief.config)  # of equal ones, the first is everybody's
     found["events"] = list(fields["events"])
-    found["scores"] = None if scores is None else (scores.shape, scores.dtype, scores.tobytes())
-    counts = matrices.counts
-    found["matrices"] = matrices.steps, matrices.stages, counts.dtype, counts.shape, counts.tolist()
     return found
 
 
