@@ -50,7 +50,7 @@ def rank_correlation(a: Sequence[float], b: Sequence[float]) -> float | None:
     0.5
     """
     x, y = (_ranks(np.asarray(values, np.float64)) for values in (a, b))
-    rho = float(_correlation(x[None], y[None])[0])
+    rho = float(_correlation(x[:, None], y[:, None])[0])
     return None if np.isnan(rho) else rho
 
 
@@ -79,14 +79,14 @@ def rank_correlations(a: Floats, b: Floats) -> Floats:
 
 
 def _correlation(x: Floats, y: Floats) -> Floats:
-    """Return the correlation of the rows (n, m) of `x` and `y`; NaN where it is not defined."""
-    nothing = np.full(len(x), np.nan)
-    if x.shape[1] < NEEDED:
+    """Return the correlation of the columns of `x` and `y`, (m, n); NaN where it is not defined."""
+    nothing = np.full(x.shape[1], np.nan)
+    if len(x) < NEEDED:
         return nothing
-    x, y = (r - r.mean(axis=1, keepdims=True) for r in (x, y))
-    spread = np.sqrt((x * x).sum(axis=1) * (y * y).sum(axis=1))
-    # Ranks are multiples of one half and so is their mean: rows without spread are exactly zero.
-    return np.divide((x * y).sum(axis=1), spread, out=nothing, where=spread > 0)
+    x, y = (r - r.mean(axis=0) for r in (x, y))
+    spread = np.sqrt((x * x).sum(axis=0) * (y * y).sum(axis=0))
+    # Ranks are multiples of one half and so is their mean: what has no spread is exactly zero.
+    return np.divide((x * y).sum(axis=0), spread, out=nothing, where=spread > 0)
 
 
 def _ranks(values: Floats) -> Floats:
@@ -98,9 +98,9 @@ def _ranks(values: Floats) -> Floats:
 
 
 def _ranks_of_each(values: Floats) -> Floats:
-    """Return `_ranks` of each row, by counting: a row has few values, and there are many rows."""
-    ranks = np.empty_like(values)
-    for place in range(values.shape[1]):
-        own = values[:, place : place + 1]
-        ranks[:, place] = (values < own).sum(axis=1) + ((values == own).sum(axis=1) + 1) / 2
-    return ranks
+    """Return `_ranks` of each row as columns (m, n), by counting: rows are many, and short."""
+    columns = np.ascontiguousarray(values.T)  # NumPy adds up long rows five times as fast
+    ranks = [
+        (columns < own).sum(axis=0) + ((columns == own).sum(axis=0) + 1) / 2 for own in columns
+    ]
+    return np.array(ranks).reshape(columns.shape)

@@ -7,7 +7,9 @@ Nothing heavy is imported at the top, so that ``bench --help`` answers at once.
 
 from __future__ import annotations
 
+import atexit
 import errno
+import gc
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -364,6 +366,8 @@ def _show_check(check: Check) -> None:
 
 def main() -> None:
     """Run the command line."""
+    # On its way out, Python would look for cycles in all that was loaded: a fifth of a second.
+    atexit.register(gc.freeze)
     app()
 
 

@@ -83,19 +83,25 @@ def groups(frame: pd.DataFrame, suite: Suite) -> list[Group]:
     shifts = {(shift.name, shift.source, shift.target) for shift in suite.shifts}
     found: dict[bytes, dict[int, Run]] = {}
     configs: dict[bytes, Config] = {}
+    elsewhere: set[bytes] = set()
     for record, folder in zip(frame["record"], frame["folder"], strict=True):
         if record is None:
             continue
         brief = brief_of(record)
-        shift = brief.config["shift"]
-        if (shift["name"], shift["source"], shift["target"]) not in shifts:
-            continue
-        by_seed = found.setdefault(brief.key, {})
+        by_seed = found.get(brief.key)
+        if by_seed is None:
+            shift = brief.config["shift"]
+            if brief.key in elsewhere:
+                continue
+            if (shift["name"], shift["source"], shift["target"]) not in shifts:
+                elsewhere.add(brief.key)
+                continue
+            by_seed = found[brief.key] = {}
+            configs[brief.key] = brief.config | {"seed": brief.seed}
         if brief.seed in by_seed:
             message = f"run {brief.run_id} stands in the frame twice; count it once"
             raise BenchError(message)
         by_seed[brief.seed] = Run(record, folder)
-        configs.setdefault(brief.key, brief.config | {"seed": brief.seed})
     unreadable = frame.loc[frame["status"] == BROKEN, ["run_id", "error"]].to_numpy().tolist()
     result = []
     for key, runs in sorted(found.items()):

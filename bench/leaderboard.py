@@ -105,8 +105,14 @@ class _Board:
         self._picked = self._spreads(measured.picked)
         self._correlation = self._spreads(measured.correlation)
         self._values = {name: column.tolist() for name, column in measured.figures.items()}
-        self._judged = {name: column.tolist() for name, column in measured.judged.items()}
-        self._last = measured.picked.get(select.LAST.name, np.array([])).tolist()
+        last = measured.picked.get(select.LAST.name, np.array([])).tolist()
+        self._judged = {
+            name: [
+                None if math.isnan(score) else (score, figure)
+                for score, figure in zip(column.tolist(), last, strict=True)
+            ]
+            for name, column in measured.judged.items()
+        }
         scored = ~np.isnan(measured.steps)
         self._taken = {
             key: spreads(
@@ -172,20 +178,19 @@ class _Board:
                 for n, each in self._correlation.items()
                 if self._picked[n].n[place]
             },
-            judged=self._judgements(scored),
+            judged=self._judgements(runs),
             tuned=tuned or None,
             arithmetic=arithmetic_of(config),
             events=tuple({"seed": b.seed, **event} for b in briefs for event in b.events),
         )
 
-    def _judgements(self, scored: Sequence[int]) -> dict[str, tuple[tuple[float, float], ...]]:
-        """Return by rule (score, figure) of the last checkpoint of some runs."""
-        found = {}
-        for name, column in self._judged.items():
-            points = [(column[r], self._last[r]) for r in scored if not math.isnan(column[r])]
-            if points:
-                found[name] = tuple(points)
-        return found
+    def _judgements(self, runs: range) -> dict[str, tuple[tuple[float, float], ...]]:
+        """Return by rule (score, figure) of the last checkpoint of some runs, where it has one."""
+        found = {
+            name: tuple([pair for pair in pairs[runs.start : runs.stop] if pair])
+            for name, pairs in self._judged.items()
+        }
+        return {name: pairs for name, pairs in found.items() if pairs}
 
 
 def _place(row: Row, order: Mapping[str, int]) -> tuple[Any, ...]:

@@ -58,7 +58,7 @@ class Measured:
     judged: Columns = field(default_factory=dict)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Batch:
     """Runs whose records are of one shape: c checkpoints, other matrices, scores by r rules."""
 
@@ -78,29 +78,31 @@ def measure(runs: Sequence[Run], rule: Rule) -> Measured:
     found = Measured({}, np.full(len(runs), np.nan), [()] * len(runs))
     batches: dict[tuple[object, ...], _Batch] = {}
     known: dict[tuple[object, ...], _Batch] = {}
-    for place, run in enumerate(runs):
-        brief = brief_of(run.record)
-        try:
-            matrices = brief.matrices or packed(confusions_of(run.record, run.folder))
-        except BenchError as error:
-            found.errors[place] = str(error)
-            continue
+    briefs = [brief_of(run.record) for run in runs]
+    for place, brief in enumerate(briefs):
+        matrices = brief.matrices
+        if matrices is None:
+            run = runs[place]
+            try:
+                matrices = packed(confusions_of(run.record, run.folder))
+            except BenchError as error:
+                found.errors[place] = str(error)
+                continue
         if not matrices.steps:
             found.errors[place] = "no checkpoint was scored"
             continue
         # Runs of one configuration share the object, mostly: their shape is made out once.
-        sizes = len(matrices.steps), matrices.size, matrices.kind
-        alike = (id(brief.config), brief.stages, brief.rules, matrices.stages, sizes)
+        alike = (id(brief.config), brief.stages, brief.rules, matrices[:-1])
         batch = known.get(alike)
         if batch is None:
             names = tuple([name for name in brief.stages if name in matrices.stages])
             batch = batches.setdefault(_shape(brief, matrices, names), _Batch(names))
             known[alike] = batch
         batch.places.append(place)
-        batch.runs.append(run)
-        batch.briefs.append(brief)
         batch.matrices.append(matrices)
     for batch in batches.values():
+        batch.runs = [runs[place] for place in batch.places]
+        batch.briefs = [briefs[place] for place in batch.places]
         _add(found, batch, rule)
     return found
 
@@ -134,14 +136,15 @@ def _add(found: Measured, batch: _Batch, rule: Rule) -> None:
     empty = np.isnan(good[every, chosen]) | np.isnan(good[:, wanted]).any(axis=1)
     for row in np.flatnonzero(empty):
         found.errors.setdefault(batch.places[row], "a confusion matrix is empty")
-    fine = np.array([place not in found.errors for place in batch.places])
+    places = np.array(batch.places)
+    fine = ~np.isin(places, list(found.errors))
 
     def put(columns: Columns, name: str, values: Floats) -> None:
         column = columns.setdefault(name, np.full(len(found.steps), np.nan))
-        column[batch.places] = np.where(fine, values, np.nan)
+        column[places] = np.where(fine, values, np.nan)
 
-    steps = np.array([each.steps for each in batch.matrices])[every, chosen]
-    found.steps[batch.places] = np.where(fine, steps, np.nan)
+    steps = [m.steps[c] for m, c in zip(batch.matrices, chosen.tolist(), strict=True)]
+    found.steps[places] = np.where(fine, steps, np.nan)
     for name, values in networks.items():
         put(found.figures, name, values[every, chosen])
     for name, values in _classes(

@@ -164,9 +164,7 @@ class Reader:
                 self._matrices[form] = known
         return known.filled(values), known.texts
 
-    def _scores_in(
-        self, text: bytes, steps: tuple[str, ...]
-    ) -> tuple[tuple[str, ...], bytes]:
+    def _scores_in(self, text: bytes, steps: tuple[str, ...]) -> tuple[tuple[str, ...], bytes]:
         """Return the rules, and their scores of checkpoints at these steps."""
         form, values = _taken_apart(text)
         known = self._scores.get((form, steps))

@@ -14,7 +14,7 @@ import subprocess
 import sys
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from bench.kernels import cores
 from bench.record_lines import Reader
@@ -89,7 +89,7 @@ def ends_of_parts(path: Path, count: int) -> list[int]:
 def _read(path: Path, begin: int, end: int, pool: Pool) -> Iterator[Line]:
     """Read the lines from one offset to another."""
     read = Reader(pool).read
-    with path.open("rb") as file:
+    with path.open("rb", buffering=1 << 18) as file:  # the default takes twice the time
         if begin:  # a pipe has no other places than this
             file.seek(begin)
         for text in file:
@@ -114,7 +114,7 @@ class _Other:
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             )
 
-    def __enter__(self) -> _Other:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

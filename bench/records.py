@@ -31,7 +31,7 @@ from bench.metrics import checked
 from bench.migrate import migrate
 from bench.record_parts import lines_of
 from bench.schema import check
-from bench.stored import Place, Stored, brief_of
+from bench.stored import Brief, Place, Stored, brief_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -304,17 +304,20 @@ def _read(folder: str) -> tuple[bytes, Record]:
 def _read_records(path: Path, pool: Pool) -> Iterator[tuple[int, Stored]]:
     """Yield the number of each line that holds a record, and the record."""
     try:
-        for number, (offset, brief, text) in enumerate(lines_of(path, pool), 1):
-            if brief is None:
-                if text.isspace():
-                    continue
-                where = f"{path}, line {number}"
-                record = migrate(_parse(text, where, "the line"), where)
-                brief = brief_of(record, check(record, where, exported=True), pool)
+        for number, (offset, known, text) in enumerate(lines_of(path, pool), 1):
+            if known is None and text.isspace():
+                continue
+            brief = known or _brief_in(text, f"{path}, line {number}", pool)
             yield number, Stored(Place(path, offset), brief)
     except OSError as error:
         message = f"cannot read the records file {path}: {error.strerror}"
         raise BenchError(message) from error
+
+
+def _brief_in(line: bytes, where: str, pool: Pool) -> Brief:
+    """Read any line of records. Raises BenchError if it holds none."""
+    record = migrate(_parse(line, where, "the line"), where)
+    return brief_of(record, check(record, where, exported=True), pool)
 
 
 def _parse(text: bytes, where: str, what: str = "it") -> Any:  # noqa: ANN401  whatever the JSON holds
@@ -325,26 +328,30 @@ def _parse(text: bytes, where: str, what: str = "it") -> Any:  # noqa: ANN401  w
         raise BenchError(message) from error
 
 
+_UNREADABLE = Brief._make([None] * len(Brief._fields))._replace(key=b"", config={"shift": {}})
+"""In place of the brief of a run whose record cannot be read."""
+
+
 def _frame(
     records: Sequence[Stored | None],
     folders: Sequence[str | None],
     errors: Sequence[str | None],
 ) -> pd.DataFrame:
     """Build the frame column by column, which is far faster than row by row."""
-    briefs = [None if record is None else record.brief for record in records]
-    empty: dict[str, Any] = {"shift": {}}
-    configs = [empty if brief is None else brief.config for brief in briefs]
+    briefs = [_UNREADABLE if record is None else record.brief for record in records]
+    of = dict(zip(Brief._fields, zip(*briefs, strict=True), strict=False))
+    keys, configs = of.get("key", ()), of.get("config", ())
+    settings = {
+        key: canonical_json(config["settings"]) if key else None
+        for key, config in dict(zip(keys, configs, strict=True)).items()
+    }
     shifts = [config["shift"] for config in configs]
-    settings: dict[bytes, str] = {}
-    for brief in briefs:
-        if brief is not None and brief.key not in settings:
-            settings[brief.key] = canonical_json(brief.config["settings"])
     columns: dict[str, Sequence[Any]] = {
-        **{key: [getattr(brief, key, None) for brief in briefs] for key in _BRIEF_COLUMNS},
+        **{key: of.get(key, ()) for key in _BRIEF_COLUMNS},
         **{key: [config.get(key) for config in configs] for key in _CONFIG_COLUMNS},
         **{key: [shift.get(key) for shift in shifts] for key in _SHIFT_COLUMNS},
         "shift": [shift.get("name") for shift in shifts],
-        "settings": [None if brief is None else settings[brief.key] for brief in briefs],
+        "settings": [settings[key] for key in keys],
         "folder": folders,
         "record": records,
     }

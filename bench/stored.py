@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -193,8 +192,7 @@ def scores_of(recorded: Mapping[str, Any], texts: tuple[str, ...]) -> NDArray[np
     return np.array(rows, np.float64).reshape(len(recorded), len(texts))
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(NamedTuple):
     """A run's record, or the `Stored` one, and its folder if it was not read from a file."""
 
     record: dict[str, Any]

@@ -13,7 +13,7 @@ import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_record_lines import CURRENT, changed, configured, plain
+from test_record_lines import changed, configured, plain
 from test_records_files import EXPORTED
 
 from bench import record_parts, records
