@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import optuna
 
 from bench import backbones, hyperparameters, plugins, world
+from bench.config import PRECISIONS
 from bench.digest import digest_of
 from bench.errors import BenchError
 from bench.params_file import Params
@@ -97,6 +98,9 @@ def plan(request: Request, search: Search) -> Plan:
             for key in sorted(ranges)
         },
     }
+    # Left out where they are as they always were, so that older studies go on.
+    if request.precision != "32" or request.compile:
+        asked |= {"precision": PRECISIONS[request.precision], "compile": request.compile}
     digest = digest_of(json.loads(json.dumps(asked)))[:8]
     name = search.study or f"{row.loaded.name}-{suite.name}-{request.preset}-{rule.name}-{digest}"
     legal = all(part.isalnum() or part in "-_." for part in name) and not name.startswith(".")

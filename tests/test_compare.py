@@ -460,6 +460,22 @@ def test_conditions_single_out_runs(frame_of: Any) -> None:
     assert {d["condition"] for d in found.differs} == {"preset", "budget"}
 
 
+def test_of_several_the_newest_is_named(frame_of: Any) -> None:
+    """Who edits a method and runs it again means the new one, most of the time."""
+    old = [each | {"started": "2026-01-09T09:00:00+00:00"} for each in runs("m", *SEVEN, code="b")]
+    new = runs("m", *SEVEN, code="a")
+    new[3]["started"] = "2026-01-10T08:30:59+00:00"
+    with pytest.raises(BenchError, match=r"'m:code=a', of 2026-01-10 08:30\.$"):
+        compare(frame_of(*old, *new), DIGITS, "m", "m")
+    equal = [each | {"started": "now"} for each in (*old, *new)]
+    with pytest.raises(BenchError, match=r"Write 'm:code=a' or 'm:code=b'\.$"):
+        compare(frame_of(*equal), DIGITS, "m", "m")
+    rows = [*runs("m", *SEVEN, settings={"lr": 0.1}), *runs("m", *SEVEN, settings={"lr": 0.2})]
+    rows[-1]["started"] = "2027-01-01T00:00:00+00:00"
+    with pytest.raises(BenchError, match=r"newest is 'm \[lr=0\.2\]', of 2027-01-01 00:00\.$"):
+        compare(frame_of(*rows), DIGITS, "m", "m")
+
+
 @pytest.mark.parametrize(
     ("key", "value", "other"),
     [

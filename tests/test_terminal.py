@@ -59,6 +59,11 @@ def test_what_it_does_not_refer_to_it_does_not_say() -> None:
     assert "Difference: ours" not in text
 
 
+def test_it_ends_with_how_to_read_what_we_measured() -> None:
+    assert render([ROW, PUBLISHED], "text").count("standard deviation over the seeds") == 1
+    assert "standard deviation over the seeds" not in render([PUBLISHED], "text")
+
+
 def test_shifts_without_runs_are_left_out_unless_there_are_no_others() -> None:
     elsewhere = replace(PUBLISHED, shift="svhn2mnist")
     text = render([ROW, PUBLISHED, elsewhere], "text")

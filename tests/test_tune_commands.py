@@ -47,6 +47,24 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     return runs, tune(runs, "--trials", 5, "--seeds", "3,4")
 
 
+def test_the_arithmetic_is_part_of_the_study_and_of_its_runs(tmp_path: Path) -> None:
+    names = set()
+    for more, said in (((), ""), (("--precision", "bf16"), ", bf16")):
+        runs = tmp_path / said
+        result = tune(runs, "--trials", 1, "--seeds", 3, *more)
+        assert result.exit_code == 0, result.stderr
+        study = only_study(runs)
+        names.add(study.name)
+        head = (study / "study.md").read_text(encoding="utf-8").splitlines()[2]
+        assert head.endswith(f"preset smoke, steps=2{said}")
+        configs = [json.loads(path.read_text())["config"] for path in study.glob("*/run.json")]
+        assert {config["precision"] for config in configs} == {said[2:] or "float32"}
+    assert len(names) == 2
+    wrong = tune(tmp_path, "--precision", "16")
+    assert wrong.exit_code == 2
+    assert "precision '16'" in wrong.stderr
+
+
 # ------------------------------------------------------------------ what it prints
 
 

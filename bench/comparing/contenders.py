@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from bench import plugins
 from bench.errors import BenchError, unknown
 from bench.groups import distinct_labels, groups
+from bench.stored import brief_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import pandas as pd
 
@@ -138,16 +139,30 @@ def _several(text: str, name: str, shift: str, same: Sequence[tuple[str, Group]]
     values = {key: sorted({_value(key, g.config) for _, g in same}) for key in CONDITIONS}
     differing = {key: found for key, found in values.items() if len(found) > 1}
     if len({group.label for _, group in same}) > 1 or not differing:
-        ways = sorted({label for label, _ in same})
+        ways = {label: [g for lb, g in same if lb == label] for label, _ in same}
         what = "which are other rows of the table"
     else:
         key, found = next(iter(differing.items()))
-        joint = "," if text != name else ":"
-        ways = [f"{text}{joint}{key}={value}" for value in found]
+        start = text + ("," if text != name else ":") + key
+        ways = {f"{start}={v}": [g for _, g in same if _value(key, g.config) == v] for v in found}
         what = "which differ in " + " and ".join(
             f"{key} ({', '.join(found)})" for key, found in differing.items()
         )
-    listed = " or ".join(f"'{way}'" for way in ways)
+    listed = " or ".join(f"'{way}'" for way in sorted(ways))
     return BenchError(
         f"'{text}' stands for {len(same)} configurations on {shift}, {what}. Write {listed}."
+        + _newest({way: _begun(of) for way, of in ways.items()})
     )
+
+
+def _begun(found: Iterable[Group]) -> str:
+    """Return when the last of some runs began, as its record says."""
+    return max(brief_of(run.record).started for group in found for run in group.runs.values())
+
+
+def _newest(begun: Mapping[str, str]) -> str:
+    """Name what was run last: who edits a method means that, most of the time."""
+    newest = max(begun, key=lambda way: begun[way])
+    if len({*begun.values()}) < len(begun):
+        return ""
+    return f" The newest is '{newest}', of {begun[newest][:16].replace('T', ' ')}."

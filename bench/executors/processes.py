@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
 from bench.executors.lost import lost
+from bench.kernels import cores
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -81,9 +82,7 @@ def threads_each(jobs: int) -> int:
     asked = os.environ.get("OMP_NUM_THREADS", "")
     if asked.isdecimal() and int(asked) > 0:
         return int(asked)
-    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS, nor on Windows
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return max(1, cores // jobs)
+    return max(1, cores() // jobs)
 
 
 def _hand_out(members: list[_Member], order: Order) -> None:

@@ -14,8 +14,14 @@ if TYPE_CHECKING:
     from bench.tables.row import Row
 
 
+LEGEND = (
+    "In per cent: mean \u00b1 standard deviation over the seeds that finished, and the 95 % interval of"
+    " that mean, which says nothing of other test images."
+)
+
+
 def terminal(rows: Sequence[Row], _comment: str) -> str:
-    """Return a block for each table: its title, its rows, and what the marks in them refer to.
+    """Return a block for each table: its title, its rows, and what its marks refer to; a legend.
 
     Shifts of which there are published figures only are left out, unless there is nothing else.
     """
@@ -30,7 +36,7 @@ def terminal(rows: Sequence[Row], _comment: str) -> str:
         warnings = [table.warning or "", *(fact for fact in table.facts if fact == SMOKE)]
         title = [table.title, *filter(None, warnings)]
         blocks.append("\n".join([*title, "", *lines, "", *notes]).rstrip())
-    return "\n\n\n".join(blocks) + "\n"
+    return "\n\n\n".join([*blocks, LEGEND] if run else blocks) + "\n"
 
 
 def _aligned(grid: Grid) -> list[str]:

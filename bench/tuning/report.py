@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bench.config import arithmetic_of
 from bench.files import write_text
 from bench.printable import printable
 from bench.tables.cells import duration
@@ -38,8 +39,9 @@ def _markdown(found: Tuned, planned: Plan) -> str:
     ends = ", ".join(f"{_count(found, state)} {word}" for state, word in states)
     seeds = ", ".join(map(str, asked["seeds"]))
     fixed = "".join(f", {key}={value}" for key, value in asked["settings"].items())
+    arithmetic = f", {arithmetic_of(asked)}" if "precision" in asked else ""
     facts = [
-        f"Method {planned.row.loaded.name}, preset {asked['preset']}{fixed}",
+        f"Method {planned.row.loaded.name}, preset {asked['preset']}{fixed}{arithmetic}",
         f"Shifts {', '.join(found.shifts)}; seeds {seeds}",
         f"Judged by {rule.name} at the end of training, ranked in each shift and seed",
         f"Eligible: within {100 * GUARD:.0f} points of the best accuracy on held-out source images",
