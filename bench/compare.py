@@ -79,7 +79,7 @@ def compare(
         *sides,
         shifts,
         overall,
-        sentence=sentence(suite.name, sides, shifts, overall, unfair),
+        sentence=sentence(suite.name, (first, second), sides, shifts, overall, unfair),
         differs=(*unfair, *noted),
         notes=notes((first, second), sides, shifts, overall, [*unfair, *noted]),
     )

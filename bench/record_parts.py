@@ -9,19 +9,21 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
-import pickle
 import subprocess
 import sys
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+import msgspec
+
+from bench.confusions import Packed
 from bench.kernels import cores
 from bench.record_lines import Reader
 from bench.stored import Brief, Place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from bench.stored import Pool
 
@@ -125,38 +127,79 @@ class _Other:
     def lines(self, pool: Pool) -> Iterator[Line]:
         """Yield what it read, or read it here."""
         try:
-            offsets, known, columns = self._sent()
-        except (EOFError, OSError, pickle.UnpicklingError):
+            sent = self._sent()
+        except (EOFError, OSError, msgspec.DecodeError):
             yield from _read(*self._part, pool)
             return
-        if columns:
-            of = dict(zip(Brief._fields, columns, strict=True))
-            pairs = zip(of["key"], of["config"], strict=True)
-            of["config"] = [pool.setdefault(key, (key, config))[1] for key, config in pairs]
-            columns = list(of.values())
-        briefs = map(Brief._make, zip(*columns, strict=True))
-        for offset, is_known in zip(offsets, known, strict=True):
-            if is_known:
+        briefs = _unpacked(sent.columns, pool)
+        for offset, known in zip(sent.offsets, sent.known, strict=True):
+            if known:
                 yield Line(offset, next(briefs), b"")
             else:
                 yield Line(offset, None, Place(self._part[0], offset).line())
 
-    def _sent(self) -> tuple[list[int], list[bool], list[Sequence[Any]]]:
-        """Return the offset of each line, whether it has a brief, and the briefs' columns."""
+    def _sent(self) -> _Sent:
         if self._process is None or self._process.stdout is None:
             raise EOFError
-        found: tuple[list[int], list[bool], list[Sequence[Any]]]
-        found = pickle.load(self._process.stdout)  # noqa: S301  of our own process
-        return found
+        return msgspec.msgpack.decode(self._process.stdout.read(), type=_Sent)
+
+
+class _Column(msgspec.Struct, array_like=True):
+    """One value of each of many rows; with `places`, the value that stands there."""
+
+    values: list[Any]
+    places: list[int] | None
+
+
+class _Sent(msgspec.Struct):
+    """Of every line the offset, and whether it has a brief; the columns of those briefs."""
+
+    offsets: list[int]
+    known: list[bool]
+    columns: list[_Column]
+
+
+def _packed(briefs: Iterable[Brief]) -> list[_Column]:
+    """Return the columns of briefs that hold matrices, in place of which the last five are."""
+    rows = [(*brief[:-1], *brief.matrices) for brief in briefs if brief.matrices]
+    return [_column(values) for values in zip(*rows, strict=True)]
+
+
+def _column(values: Sequence[Any]) -> _Column:
+    """Send an object once that many rows have, if that is so."""
+    places: dict[int, int] = {}
+    which = [places.setdefault(id(value), len(places)) for value in values]
+    if 2 * len(places) > len(values):
+        return _Column(list(values), None)
+    return _Column(list(dict(zip(which, values, strict=True)).values()), which)
+
+
+def _unpacked(columns: Sequence[_Column], pool: Pool) -> Iterator[Brief]:
+    """Return the briefs."""
+    if not columns:
+        return iter(())
+    whole: list[list[Any]] = []
+    for column in columns:  # msgpack has no tuples
+        values = [tuple(each) if type(each) is list else each for each in column.values]
+        places = column.places
+        whole.append(values if places is None else [values[place] for place in places])
+    count = len(Packed._fields)
+    matrices = map(Packed._make, zip(*whole[-count:], strict=True))
+    of = dict(zip(Brief._fields, [*whole[:-count], matrices], strict=False))
+    pairs = zip(of["key"], of["config"], strict=True)
+    of["config"] = [pool.setdefault(key, (key, config))[1] for key, config in pairs]
+    return map(Brief._make, zip(*of.values(), strict=True))
 
 
 def _send(path: str, begin: str, end: str) -> None:
-    """Read a part, and write to standard output what `_Other._sent` returns."""
+    """Read a part, and write to standard output what it held."""
     lines = [line[:2] for line in _read(Path(path), int(begin), int(end), {})]
-    briefs = [brief for _, brief in lines if brief is not None]
-    known = [brief is not None for _, brief in lines]
-    columns = list(zip(*briefs, strict=True))
-    pickle.dump(([offset for offset, _ in lines], known, columns), sys.stdout.buffer)
+    sent = _Sent(
+        [offset for offset, _ in lines],
+        [brief is not None for _, brief in lines],
+        _packed(brief for _, brief in lines if brief is not None),
+    )
+    sys.stdout.buffer.write(msgspec.msgpack.encode(sent))
 
 
 if __name__ == "__main__":

@@ -460,6 +460,16 @@ def test_conditions_single_out_runs(frame_of: Any) -> None:
     assert {d["condition"] for d in found.differs} == {"preset", "budget"}
 
 
+def test_of_smoke_runs_the_first_words_say_that_they_mean_nothing(frame_of: Any) -> None:
+    made = [*runs("cycada", *SEVEN, preset="smoke"), *runs("adda", *LOWER)]
+    found = compare(frame_of(*made), DIGITS, "cycada", "adda", allow_differences=True)
+    assert found.sentence.startswith(
+        "Of runs of preset smoke, whose figures mean nothing: cycada is better than adda on"
+    )
+    alike = [*runs("cycada", *SEVEN), *runs("adda", *LOWER)]
+    assert "smoke" not in compare(frame_of(*alike), DIGITS, "cycada", "adda").sentence
+
+
 def test_of_several_the_newest_is_named(frame_of: Any) -> None:
     """Who edits a method and runs it again means the new one, most of the time."""
     old = [each | {"started": "2026-01-09T09:00:00+00:00"} for each in runs("m", *SEVEN, code="b")]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bench.runs.arrivals import Arrival
     from bench.runs.waste import Waste
 
-YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
 StagesOption = Annotated[
     bool, typer.Option("--stages/--no-stages", help="Also the cache of finished stages.")
 ]
@@ -71,7 +71,7 @@ def merge(
     for arrival in replaced:
         typer.echo(f"would replace {arrival.name}: {printable(arrival.why)}", err=True)
     if replaced:
-        _confirm(f"Replace {len(replaced)} runs here?", yes=yes)
+        _confirm(f"Replace the above in '{printable(str(runs))}'?", yes=yes)
     arrivals = (each for folder in sources for each in merged(folder, runs, stages=stages))
     _report(arrivals, "merge")
 

@@ -31,6 +31,7 @@ _LONGEST = 200
 
 def sentence(
     suite: str,
+    found: tuple[Contender, Contender],
     sides: tuple[Side, Side],
     shifts: Mapping[str, OnShift],
     overall: Result,
@@ -44,7 +45,9 @@ def sentence(
         B: f"{b} is better than {a} {on}",
         TIE: f"{a} and {b} cannot be told apart {on}",
     }.get(overall.verdict, f"{a} and {b} {on}: {overall.verdict.replace(':', ',')}")
-    said_of = [f"{verdict}. {_figures(sides[0].name, overall)}"]
+    presets = {group.config["preset"] for side in found for group in side.groups.values()}
+    smoke = "Of runs of preset smoke, whose figures mean nothing: " if "smoke" in presets else ""
+    said_of = [f"{smoke}{verdict}. {_figures(sides[0].name, overall)}"]
     attempted = sum(s.attempted for each in shifts.values() for s in (each.a, each.b))
     if failed := attempted - sum(s.finished for each in shifts.values() for s in (each.a, each.b)):
         said_of.append(f"{failed} of {attempted} runs did not finish.")
@@ -102,7 +105,6 @@ def notes(
 ) -> tuple[str, ...]:
     """Return what a reader must know, in sentences, what weighs most first."""
     return (
-        *_on_presets(*found),
         *_on_fairness(sides, shared(*found, shifts), differing),
         *_on_runs(*found, shifts),
         *_on_statistics(overall, len(shifts)),
@@ -134,12 +136,6 @@ def _on_fairness(
 def _chooser(side: Side) -> str:
     searches = sorted({each["rule"] for each in side.tuned.values()})
     return ", ".join([f"rule {side.rule}", *(f"tuned by {rule}" for rule in searches)])
-
-
-def _on_presets(a: Contender, b: Contender) -> Iterator[str]:
-    groups = [*a.groups.values(), *b.groups.values()]
-    if any(group.config["preset"] == "smoke" for group in groups):
-        yield "Preset smoke: a few steps of everything, for tests. These figures mean nothing."
 
 
 def _on_runs(a: Contender, b: Contender, shifts: Mapping[str, OnShift]) -> Iterator[str]:

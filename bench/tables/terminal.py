@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 LEGEND = (
-    "In per cent: mean \u00b1 standard deviation over the seeds that finished, and the 95 % interval of"
-    " that mean, which says nothing of other test images."
+    "In per cent: mean \u00b1 standard deviation over the seeds that finished, and the 95 %"
+    " interval of that mean, which says nothing of other test images."
 )
 
 
