@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import textwrap
@@ -76,6 +77,10 @@ def test_it_prints_a_table_and_where_the_result_is(done: tuple[Path, Any]) -> No
     assert [line.split()[0] for line in lines] == list("01234")
     path = only_study(runs) / "params.json"
     assert f"Written to {path}; use it with: bench run --params {path}" in result.stderr
+    first, *_ = result.stderr.splitlines()
+    assert re.fullmatch(
+        r"study lean-\S+: up to 5 trials, each on bright2dark with 2 seeds; .*", first
+    )
     assert "TEST LABELS" not in result.stderr
     for number in range(5):
         assert f"trial {number}: " in result.stderr

@@ -31,6 +31,7 @@ from bench.commands.options import (
 )
 from bench.console import FAILED, fail, only_json, print_json, show
 from bench.errors import BenchError
+from bench.printable import printable
 from bench.request import DEFAULT_RUNS, Request, parse_seeds
 
 if TYPE_CHECKING:
@@ -150,7 +151,13 @@ def tune(
             if out is not None:
                 _check_out(out)
             place = runs / "studies" / planned.name
-            typer.echo(f"study {planned.name}: up to {trials} trials, in {place}", err=True)
+            on = ", ".join(shift.name for shift in planned.shifts)
+            first, *more = request.seeds
+            seeds = f"{len(more) + 1} seeds" if more else f"seed {first}"
+            line = (
+                f"study {planned.name}: up to {trials} trials, each on {on} with {seeds}; {place}"
+            )
+            typer.echo(printable(line), err=True)
             found = tuning.tune(request, search, _say)
             path = _write(found, planned, out)
     if dry_run:
