@@ -1,4 +1,4 @@
-"""Writing files so that a crash never leaves a half-written one behind."""
+"""Writing files so that a crash leaves none half-written, and reading those that users name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import json
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import BenchError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,3 +77,24 @@ def write_text(path: Path, text: str, *, durable: bool = False) -> None:
 def write_json(path: Path, value: object, *, durable: bool = False) -> None:
     """Write `value` to `path` atomically, as indented JSON; see `atomic_path` for `durable`."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n", durable=durable)
+
+
+def read_object(path: Path, what: str, form: str) -> dict[str, Any]:
+    """Return the JSON object in a file that a user named.
+
+    Args:
+        path: the file.
+        what: it should be, for the message, such as "params file".
+        form: of the object, likewise.
+
+    Raises:
+        BenchError: it cannot be read, or holds something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise BenchError(f"cannot read the {what} {path}: {reason}") from error
+    if not isinstance(content, dict):
+        raise BenchError(f"{path}: expected a JSON object {form}.")
+    return content

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
-from bench.files import write_json
+from bench.files import read_object, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,14 +50,7 @@ def read_params(path: Path) -> Params:
         BenchError: it cannot be read, is no JSON, or lacks something. That its settings suit the
             method is checked where they are used.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        message = f"cannot read the params file {path}: {error}"
-        raise BenchError(message) from error
-    if not isinstance(content, dict):
-        message = f"{path}: expected a JSON object as bench tune writes it."
-        raise BenchError(message)
+    content = read_object(path, "params file", "as bench tune writes it")
     content.setdefault("about", {})
     _check(content, {**_KEYS, "about": dict}, str(path))
     _check(content["tuned"], _TUNED, f"{path}, tuned")

@@ -15,12 +15,12 @@ Whole-numbered fields get whole numbers. `around` fits every preset, which may b
 
 from __future__ import annotations
 
-import json
 import math
 from typing import TYPE_CHECKING, Any
 
 from bench import hyperparameters
 from bench.errors import BenchError, unknown
+from bench.files import read_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,15 +52,7 @@ def read_space(path: Path) -> dict[str, object]:
     Raises:
         BenchError: it cannot be read, or is no JSON object.
     """
-    try:
-        space = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        message = f"cannot read the search space {path}: {error}"
-        raise BenchError(message) from error
-    if not isinstance(space, dict):
-        message = f"{path} must hold a JSON object of ranges, {_FORM}."
-        raise BenchError(message)
-    return space
+    return read_object(path, "search space", f"of ranges, {_FORM}")
 
 
 def distributions(
