@@ -30,11 +30,15 @@ if TYPE_CHECKING:
 LEAST = 16 << 20
 """Bytes of a part, about 5,000 records: for less, no process is worth its start."""
 
-LEAD = 16 << 20
+LEAD = 32 << 20
 """Bytes that this process has read until another has started, and sent what it read."""
 
 MOST = 8
 """Processes: more would only wait for this one, which takes what they send."""
+
+
+_OWN = frozenset({"run_id", "error", "seconds", "started", "seed", "events", "scores", "data"})
+"""What no two runs have in common, of `Brief` and `Packed`."""
 
 
 class Line(NamedTuple):
@@ -162,15 +166,17 @@ class _Sent(msgspec.Struct):
 def _packed(briefs: Iterable[Brief]) -> list[_Column]:
     """Return the columns of briefs that hold matrices, in place of which the last five are."""
     rows = [(*brief[:-1], *brief.matrices) for brief in briefs if brief.matrices]
-    return [_column(values) for values in zip(*rows, strict=True)]
+    names = (*Brief._fields[:-1], *Packed._fields)
+    return [
+        _Column(list(values), None) if name in _OWN else _shared(values)
+        for name, values in zip(names, zip(*rows, strict=True), strict=False)
+    ]
 
 
-def _column(values: Sequence[Any]) -> _Column:
-    """Send an object once that many rows have, if that is so."""
+def _shared(values: Sequence[Any]) -> _Column:
+    """Send an object once that many rows have."""
     places: dict[int, int] = {}
     which = [places.setdefault(id(value), len(places)) for value in values]
-    if 2 * len(places) > len(values):
-        return _Column(list(values), None)
     return _Column(list(dict(zip(which, values, strict=True)).values()), which)
 
 
