@@ -75,9 +75,9 @@ def packed(confusions: Confusions) -> Packed:
 
 
 def unpacked(matrices: Packed) -> Confusions:
-    """Return what `packed` was given.
+    r"""Return what `packed` was given.
 
-    >>> unpacked(Packed((5,), (), np.array([[[3, 1], [2, 4]]]))).checkpoints[5].tolist()
+    >>> unpacked(Packed((5,), (), 2, "H", b"\3\0\1\0\2\0\4\0")).checkpoints[5].tolist()
     [[3, 1], [2, 4]]
     """
     counts = [checked(matrix) for matrix in matrices.counts]
