@@ -295,12 +295,13 @@ def leaderboard(
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it there.")] = None,
 ) -> None:
     """Tabulate finished runs: mean, spread and interval over seeds, beside published figures."""
-    from bench import leaderboard as tables  # noqa: PLC0415  pandas
     from bench.files import write_text  # noqa: PLC0415
     from bench.records import load_records, load_runs, without_collection  # noqa: PLC0415
 
     with without_collection():
         frame = load_records(records) if records else load_runs(runs_commands.existing(runs))
+        from bench import leaderboard as tables  # noqa: PLC0415  loads what `load_records` did meanwhile
+
         chosen = plugins.load_suite(suite)
         text = tables.render(tables.rows(frame, chosen, select), style)
         elsewhere = set(frame["shift"].dropna()) - {shift.name for shift in chosen.shifts}

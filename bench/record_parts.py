@@ -23,14 +23,14 @@ from bench.record_lines import Reader
 from bench.stored import Brief, Place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from bench.stored import Pool
 
 LEAST = 16 << 20
 """Bytes of a part, about 5,000 records: for less, no process is worth its start."""
 
-LEAD = 32 << 20
+LEAD = 8 << 20
 """Bytes that this process has read until another has started, and sent what it read."""
 
 MOST = 8
@@ -55,12 +55,15 @@ class Line(NamedTuple):
     text: bytes
 
 
-def lines_of(path: Path, pool: Pool) -> Iterator[Line]:
+def lines_of(
+    path: Path, pool: Pool, meanwhile: Callable[[], object] = lambda: None
+) -> Iterator[Line]:
     """Yield all lines of a file of records, in order.
 
     Args:
         path: the file.
         pool: of what the records have in common.
+        meanwhile: called when this process has read its part and others are still at theirs.
 
     Raises:
         OSError: it cannot be read.
@@ -70,6 +73,8 @@ def lines_of(path: Path, pool: Pool) -> Iterator[Line]:
         # All begin before this process reads its own part, the first.
         others = [stack.enter_context(_Other(path, *span)) for span in pairwise(ends)]
         yield from _read(path, 0, ends[0], pool)
+        if others:
+            meanwhile()
         yield from chain.from_iterable(other.lines(pool) for other in others)
 
 

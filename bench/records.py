@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
-import pandas as pd
 
 from bench import confusion_file
 from bench.confusions import Confusions, parsed, unpacked
@@ -35,6 +34,8 @@ from bench.stored import Brief, Place, Stored, brief_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    import pandas as pd
 
     from bench.stored import Pool
 
@@ -304,7 +305,7 @@ def _read(folder: str) -> tuple[bytes, Record]:
 def _read_records(path: Path, pool: Pool) -> Iterator[tuple[int, Stored]]:
     """Yield the number of each line that holds a record, and the record."""
     try:
-        for number, (offset, known, text) in enumerate(lines_of(path, pool), 1):
+        for number, (offset, known, text) in enumerate(lines_of(path, pool, _load_libraries), 1):
             if known is None and text.isspace():
                 continue
             brief = known or _brief_in(text, f"{path}, line {number}", pool)
@@ -312,6 +313,12 @@ def _read_records(path: Path, pool: Pool) -> Iterator[tuple[int, Stored]]:
     except OSError as error:
         message = f"cannot read the records file {path}: {error.strerror}"
         raise BenchError(message) from error
+
+
+def _load_libraries() -> None:
+    """Load what a table of many runs needs next: a third of a second."""
+    import pandas  # noqa: F401, ICN001, PLC0415
+    import scipy.special  # noqa: F401, PLC0415
 
 
 def _brief_in(line: bytes, where: str, pool: Pool) -> Brief:
@@ -338,6 +345,8 @@ def _frame(
     errors: Sequence[str | None],
 ) -> pd.DataFrame:
     """Build the frame column by column, which is far faster than row by row."""
+    import pandas as pd  # noqa: PLC0415  loaded while others read: see `_load_libraries`
+
     briefs = [_UNREADABLE if record is None else record.brief for record in records]
     of = dict(zip(Brief._fields, zip(*briefs, strict=True), strict=False))
     keys, configs = of.get("key", ()), of.get("config", ())

@@ -99,6 +99,17 @@ def test_other_processes_read_the_same(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.usefixtures("cut")
+def test_while_others_read_there_is_time_for_something_else(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_bytes(b"".join(map(run, range(8))))
+    end, seen = record_parts.ends_of_parts(path, 4)[0], list[str]()
+    lines = record_parts.lines_of(path, {}, lambda: seen.append("called"))
+    seen.extend("own" if line.offset < end else "other" for line in lines)
+    assert seen == sorted(seen, key=["own", "called", "other"].index)
+    assert (seen.count("called"), len(seen)) == (1, 9)
+
+
+@pytest.mark.usefixtures("cut")
 def test_what_two_processes_read_is_in_memory_once(tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl"
     path.write_bytes(b"".join(map(run, range(40))))

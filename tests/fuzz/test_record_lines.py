@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from near_misses import TRIED, bent, fuzzed, spoiled
 from test_records_files import CONFIG, CONFUSION, EXPORTED
@@ -211,6 +211,7 @@ def test_of_what_others_wrote_nothing_is_said(line: bytes, reader: Reader) -> No
     assert reader.read(line) is None
 
 
+@settings(deadline=None)  # the first frame loads pandas
 @given(st.data())
 def test_a_file_is_the_same_frame_either_way(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
