@@ -289,6 +289,24 @@ def test_living_processes_keep_their_trials(storage: str, tmp_path: Path) -> Non
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 2
 
 
+def test_a_trial_that_ends_while_somebody_looks_is_not_done_again(
+    storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at its state and the look at its lock."""
+    study = opened(storage)
+    claimed = next_of(study, tmp_path, 1)
+    lock_of = studies._lock
+
+    def late(folder: Path, number: int) -> Any:
+        monkeypatch.setattr(studies, "_lock", lock_of)
+        finish(study, *claimed)
+        return lock_of(folder, number)
+
+    monkeypatch.setattr(studies, "_lock", late)
+    assert claim(study, SPACE, 1, tmp_path, 7) is None
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE]
+
+
 @pytest.mark.parametrize("moved", ["folder", "host"])
 def test_only_who_shares_the_locks_can_tell_that_an_owner_died(
     storage: str, tmp_path: Path, moved: str, monkeypatch: pytest.MonkeyPatch

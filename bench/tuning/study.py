@@ -256,7 +256,7 @@ def counted(study: optuna.Study) -> list[FrozenTrial]:
 def _take_over(study: optuna.Study, folder: Path) -> None:
     """Queue again what dead processes of this machine were working on."""
     for trial in counted(study):
-        if trial.state == TrialState.RUNNING and _is_orphan(trial, folder):
+        if trial.state == TrialState.RUNNING and _is_orphan(study, trial, folder):
             # What is queued says what it is for: a crash after this line doubles nothing.
             study.enqueue_trial(trial.params, user_attrs={"again": trial.number})
     again = {t.user_attrs.get("again") for t in study.get_trials(deepcopy=False)}
@@ -265,7 +265,7 @@ def _take_over(study: optuna.Study, folder: Path) -> None:
             study.tell(trial.number, state=TrialState.FAIL)
 
 
-def _is_orphan(trial: FrozenTrial, folder: Path) -> bool:
+def _is_orphan(study: optuna.Study, trial: FrozenTrial, folder: Path) -> bool:
     """Say whether a trial's owner worked with this folder of locks, and has died."""
     owner = trial.user_attrs.get("owner")
     if owner is None:
@@ -279,8 +279,11 @@ def _is_orphan(trial: FrozenTrial, folder: Path) -> bool:
         lock.acquire(blocking=False)
     except Timeout:
         return False
-    lock.release()
-    return True
+    try:
+        # Its owner may have ended it, and then let go of the lock, since it was seen to run.
+        return study.get_trials(deepcopy=False)[trial.number].state == TrialState.RUNNING
+    finally:
+        lock.release()
 
 
 def _owner(folder: Path) -> str:
